@@ -1,0 +1,495 @@
+//! The configuration: `config.toml` plus `MOM_…` environment overrides, parsed once
+//! into the values the gateway runs on. There is no second, "resolved" copy.
+//!
+//! [`Config::load`] reports every fault it can find, each with file, line and a
+//! suggestion; a `Config` that exists is valid.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+mod fault;
+mod load;
+mod secret;
+mod units;
+mod validate;
+
+pub use fault::{ConfigFaults, Fault};
+pub use secret::{ApiKey, KeyDigest, Secret};
+pub use units::OneOrMany;
+
+/// Name of a `[backends.NAME]` section.
+pub type BackendName = String;
+
+/// The whole of `config.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder that holds one sub-folder per mind.
+    #[serde(default = "default_models_dir")]
+    pub models_dir: PathBuf,
+    #[serde(default)]
+    pub server: Server,
+    /// Keyed by role: `jailbreak`, `pii`, `brain`, `similarity`, later `expert-math`, ….
+    /// The four flash roles are filled in where the file leaves them out.
+    #[serde(default)]
+    pub minds: BTreeMap<String, Mind>,
+    pub backends: BTreeMap<BackendName, Backend>,
+    #[serde(default)]
+    pub quality: BTreeMap<BackendName, QualityTable>,
+    #[serde(default)]
+    pub exemplars: BTreeMap<String, Exemplar>,
+    /// First match wins; the last one has no `when`.
+    pub routes: Vec<Route>,
+    #[serde(default)]
+    pub guard: Guard,
+    #[serde(default)]
+    pub virtual_models: BTreeMap<String, VirtualModel>,
+    #[serde(default)]
+    pub keys: BTreeMap<String, Key>,
+    #[serde(default)]
+    pub telemetry: Telemetry,
+    /// First 12 hex digits of the sha256 of the effective configuration, secrets excluded.
+    #[serde(skip)]
+    pub hash: String,
+}
+
+/// `[server]`: listeners and the limits every connection and request lives under.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    /// Required to listen beyond loopback while no `[keys]` are configured.
+    pub allow_unauthenticated: bool,
+    /// Largest request body; beyond it 413, before buffering.
+    pub max_body_bytes: usize,
+    pub max_header_bytes: usize,
+    pub max_connections: usize,
+    /// Requests in flight at once, streams included; beyond it 429.
+    pub max_requests: usize,
+    /// How long a client may take to send its headers, and then its body.
+    #[serde(with = "units::duration")]
+    pub read_timeout: Duration,
+    /// How long SIGTERM waits for running requests and streams.
+    #[serde(with = "units::duration")]
+    pub drain: Duration,
+}
+
+/// `[minds.ROLE]`: which model plays a role and what happens when it cannot answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mind {
+    /// A folder below `models_dir`, for example `mom-brain-flash`. Defaults per role.
+    #[serde(default)]
+    pub model: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Replaces the manifest's threshold. Probability, 0..1.
+    #[serde(default)]
+    pub threshold: Option<f32>,
+    /// Time from arrival to verdict, queueing included.
+    #[serde(default = "default_deadline", with = "units::duration")]
+    pub deadline: Duration,
+    /// Defaults: `closed` for the guards, `default` for the others.
+    #[serde(default)]
+    pub on_error: Option<OnError>,
+    /// Most windows in one forward pass.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// Most requests waiting for this mind's engine; beyond it the verdict is unavailable.
+    #[serde(default = "default_queue")]
+    pub queue: usize,
+    /// Threads of one forward pass. 0: one per core.
+    #[serde(default)]
+    pub threads: usize,
+    #[serde(default = "default_providers")]
+    pub execution_providers: Vec<Provider>,
+}
+
+/// What a mind that gives no verdict means for the request.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// 503 `guard_unavailable`.
+    Closed,
+    /// Go on, marked.
+    Open,
+    /// The terminal route.
+    Default,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    Cpu,
+    Cuda,
+    Tensorrt,
+}
+
+/// `[backends.NAME]`: an OpenAI-compatible server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// Up to and including the version segment, for example `https://host/v1`.
+    pub base_url: String,
+    /// The model name sent upstream. Defaults to the backend's own name.
+    #[serde(default)]
+    pub model: Option<String>,
+    #[serde(default)]
+    pub api_key: Option<ApiKey>,
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Calls in flight at once; beyond it the next candidate is tried, then 503.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: usize,
+    /// What the model can do. Left out: everything.
+    #[serde(default)]
+    pub capabilities: Option<Vec<Capability>>,
+    /// Tokens, prompt and answer together. Left out: not checked.
+    #[serde(default)]
+    pub context_window: Option<u64>,
+    /// Ask for a usage chunk at the end of streams (`stream_options.include_usage`);
+    /// the client then sees that chunk.
+    #[serde(default)]
+    pub request_usage: bool,
+    #[serde(default)]
+    pub price: Price,
+    #[serde(default)]
+    pub retry: Retry,
+    #[serde(default)]
+    pub breaker: Breaker,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    Tools,
+    Images,
+    Audio,
+    JsonSchema,
+}
+
+/// `timeouts = { connect, first_token, idle, total }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    #[serde(with = "units::duration")]
+    pub connect: Duration,
+    /// From sending the request to the first body byte.
+    #[serde(with = "units::duration")]
+    pub first_token: Duration,
+    /// Between two body reads.
+    #[serde(with = "units::duration")]
+    pub idle: Duration,
+    #[serde(with = "units::duration")]
+    pub total: Duration,
+}
+
+/// USD per 1M tokens.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    pub input: f64,
+    /// Defaults to `input`.
+    #[serde(default)]
+    pub cached_input: Option<f64>,
+    pub output: f64,
+}
+
+/// Retries of one backend, before the first byte only.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Tries after the first.
+    pub attempts: u32,
+    /// Retries allowed as a share of requests, so that an outage is not multiplied.
+    pub budget: f64,
+    /// Longest Retry-After that is waited for; a longer one is relayed instead.
+    #[serde(with = "units::duration")]
+    pub max_wait: Duration,
+}
+
+/// Passive circuit breaker.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// How long it stays open before one probe request is let through.
+    #[serde(with = "units::duration")]
+    pub cooldown: Duration,
+}
+
+/// `[quality.BACKEND]`: expected answer quality, 0..1, by category; `default` for the rest.
+#[derive(Clone, Debug, Deserialize)]
+pub struct QualityTable {
+    /// Where the numbers come from.
+    pub source: String,
+    pub default: Quality,
+    #[serde(flatten)]
+    pub categories: BTreeMap<String, Quality>,
+}
+
+/// One number, or one per complexity.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Quality {
+    Flat(f64),
+    ByComplexity { simple: f64, medium: f64, hard: f64 },
+}
+
+/// `[exemplars.NAME]`: a meaning, given by example texts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exemplar {
+    pub texts: Vec<String>,
+    /// Cosine similarity, -1..1, from which a text matches. Defaults to the manifest's.
+    #[serde(default)]
+    pub threshold: Option<f32>,
+}
+
+/// `[[routes]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    pub name: String,
+    #[serde(default)]
+    pub when: Option<When>,
+    pub candidates: Vec<BackendName>,
+    #[serde(default)]
+    pub policy: Policy,
+    /// Tried in order, after the candidates, when a call fails before its first byte.
+    #[serde(default)]
+    pub fallback: Vec<BackendName>,
+}
+
+/// Keys are ANDed, lists are ORed.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    #[serde(default)]
+    pub category: Option<OneOrMany<String>>,
+    /// Bounds on the probability of the winning category.
+    #[serde(default)]
+    pub confidence: Option<Range>,
+    #[serde(default)]
+    pub complexity: Option<OneOrMany<String>>,
+    #[serde(default)]
+    pub jailbreak: Option<Range>,
+    /// PII labels; `any` for all of them.
+    #[serde(default)]
+    pub pii: Option<OneOrMany<String>>,
+    #[serde(default)]
+    pub similar_to: Option<OneOrMany<String>>,
+    #[serde(default)]
+    pub prompt_tokens: Option<Range>,
+    #[serde(default)]
+    pub tools: Option<bool>,
+    #[serde(default)]
+    pub images: Option<bool>,
+    /// Header name (any case) to exact value.
+    #[serde(default)]
+    pub headers: Option<BTreeMap<String, OneOrMany<String>>>,
+    /// The model name the client asked for.
+    #[serde(default)]
+    pub model: Option<OneOrMany<String>>,
+}
+
+/// Inclusive bounds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    #[serde(default)]
+    pub min: Option<f64>,
+    #[serde(default)]
+    pub max: Option<f64>,
+}
+
+impl Range {
+    pub fn contains(&self, value: f64) -> bool {
+        self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
+    }
+}
+
+/// How one of a route's candidates is chosen.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    #[serde(default)]
+    pub prefer: Prefer,
+    /// Predicted quality a candidate must reach, 0..1.
+    #[serde(default)]
+    pub min_quality: Option<f64>,
+    /// Predicted cost a candidate may have, USD per request.
+    #[serde(default)]
+    pub max_cost: Option<f64>,
+    /// Floor as a share of another backend's predicted quality.
+    #[serde(default)]
+    pub quality_of: Option<QualityOf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefer {
+    #[default]
+    Cost,
+    Quality,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QualityOf {
+    pub backend: BackendName,
+    pub share: f64,
+}
+
+/// `[guard]`: what a verdict does, before routing and for named backends too.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    pub jailbreak: JailbreakRule,
+    pub pii: PiiRule,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JailbreakRule {
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PiiRule {
+    pub action: Action,
+    /// Labels that count. Left out: all of them.
+    #[serde(default)]
+    pub labels: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    Block,
+    Refuse,
+    Flag,
+    /// Not built yet: refused by `mom check`.
+    Redact,
+    Off,
+}
+
+/// Which routes a virtual model may take; the terminal route always ends the list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum VirtualModel {
+    /// `"all"`.
+    All(AllRoutes),
+    Routes(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AllRoutes {
+    All,
+}
+
+/// `[keys.NAME]`: a client that may call the gateway.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Hex sha256 of the key, as `mom keys new NAME` prints it.
+    pub sha256: KeyDigest,
+}
+
+/// `[telemetry]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    pub log: LogFormat,
+    /// For example `http://127.0.0.1:4318`. Left out: no spans are exported.
+    pub otlp_endpoint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+fn default_models_dir() -> PathBuf {
+    PathBuf::from("models/onnx")
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_deadline() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn default_batch() -> usize {
+    8
+}
+
+fn default_queue() -> usize {
+    256
+}
+
+fn default_providers() -> Vec<Provider> {
+    vec![Provider::Cpu]
+}
+
+fn default_concurrency() -> usize {
+    256
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            allow_unauthenticated: false,
+            max_body_bytes: 20 * 1024 * 1024,
+            max_header_bytes: 64 * 1024,
+            max_connections: 4096,
+            max_requests: 1024,
+            read_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_secs(120),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 2, budget: 0.2, max_wait: Duration::from_secs(2) }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 5, cooldown: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { jailbreak: JailbreakRule { action: Action::Block }, pii: PiiRule { action: Action::Flag, labels: None } }
+    }
+}

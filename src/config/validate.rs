@@ -1,0 +1,1 @@
+//! What types cannot say: references, ranges, combinations.

@@ -1,0 +1,7 @@
+//! MoM Gateway: one fabric, many minds.
+//!
+//! The path of a request is told in `ARCHITECTURE.md`; the folders follow it.
+
+pub mod config;
+pub mod minds;
+pub mod route;

@@ -1,0 +1,174 @@
+//! What minds say: typed verdicts, and the honest absence of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// A verdict, or why there is none. Never a confident default in place of either.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given<T> {
+    /// The mind is not configured to run.
+    Off,
+    Verdict(T),
+    Unavailable(Unavailable),
+}
+
+impl<T> Given<T> {
+    pub fn verdict(&self) -> Option<&T> {
+        match self {
+            Self::Verdict(verdict) => Some(verdict),
+            Self::Off | Self::Unavailable(_) => None,
+        }
+    }
+
+    pub fn unavailable(&self) -> Option<&Unavailable> {
+        match self {
+            Self::Unavailable(why) => Some(why),
+            Self::Off | Self::Verdict(_) => None,
+        }
+    }
+}
+
+/// Why a mind gave no verdict. The names are stable: they appear in traces, headers and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unavailable {
+    #[error("deadline")]
+    Deadline,
+    #[error("overloaded")]
+    Overloaded,
+    /// Too many unknown tokens, or a script the mind was not trained on.
+    #[error("unreadable_language")]
+    UnreadableLanguage,
+    #[error("inference_failed")]
+    InferenceFailed,
+    /// The request carries content no mind can read (token ids, audio only, …).
+    #[error("not_text")]
+    NotText,
+}
+
+/// Intent: one probability per category and, where the mind has that head, per complexity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    pub labels: Arc<[String]>,
+    /// Probabilities in `labels` order; they sum to 1.
+    pub scores: Vec<f32>,
+    /// P(simple), P(medium), P(hard).
+    pub complexity: Option<[f32; 3]>,
+}
+
+/// Complexity labels in score order.
+pub const COMPLEXITIES: [&str; 3] = ["simple", "medium", "hard"];
+
+impl Intent {
+    /// The most probable category and its probability.
+    pub fn category(&self) -> (&str, f32) {
+        let best = argmax(&self.scores);
+        (self.labels.get(best).map_or("", String::as_str), self.scores.get(best).copied().unwrap_or(0.0))
+    }
+
+    /// The most probable complexity and its probability.
+    pub fn complexity(&self) -> Option<(&'static str, f32)> {
+        let scores = self.complexity?;
+        let best = argmax(&scores);
+        Some((COMPLEXITIES[best], scores[best]))
+    }
+}
+
+fn argmax(scores: &[f32]) -> usize {
+    (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
+}
+
+/// P(jailbreak or prompt injection): the maximum over all windows of all guarded parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Jailbreak {
+    pub score: f32,
+    /// The operating point: the config's threshold, else the manifest's.
+    pub threshold: f32,
+}
+
+impl Jailbreak {
+    pub fn detected(&self) -> bool {
+        self.score >= self.threshold
+    }
+}
+
+/// One span of personal data or a secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Index of the message and of the content part the offsets count in; `None` for plain text.
+    pub place: Option<Place>,
+    /// Unicode code points of the text as given, end exclusive.
+    pub start: usize,
+    pub end: usize,
+    pub label: Arc<str>,
+    pub score: f32,
+}
+
+/// Where in `messages` a text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub message: usize,
+    pub part: usize,
+}
+
+/// Unit-length embedding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding {
+    pub vector: Arc<[f32]>,
+    /// Cosine from which an exemplar matches, unless the exemplar says otherwise.
+    pub threshold: f32,
+    /// `[exemplars.NAME]` by name: the highest cosine to one of its texts.
+    pub similar_to: Vec<(String, f32)>,
+}
+
+/// One judged text and how much of it there was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct JudgedPart {
+    pub message: usize,
+    pub part: usize,
+    pub tokens: usize,
+    pub windows: usize,
+}
+
+/// Everything the minds said about one request.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    pub intent: Given<Intent>,
+    pub jailbreak: Given<Jailbreak>,
+    pub pii: Given<Vec<Span>>,
+    pub embedding: Given<Embedding>,
+    /// Mind names in the order of the four fields above, as in `mom-brain-flash`.
+    pub names: MindNames,
+    pub judged: Vec<JudgedPart>,
+    /// Tokens of all parts, unguarded ones (system prompts) included.
+    pub prompt_tokens: u64,
+    /// Most windows any mind used.
+    pub windows: usize,
+    /// Waiting for the engine, then the forward pass(es), then everything.
+    pub timings: Timings,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct MindNames {
+    pub intent: Arc<str>,
+    pub jailbreak: Arc<str>,
+    pub pii: Arc<str>,
+    pub embedding: Arc<str>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    pub tokenize: Duration,
+    pub queue: Duration,
+    pub infer: Duration,
+    pub total: Duration,
+}
+
+impl Serialize for Unavailable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("unavailable", &self.to_string())?;
+        map.end()
+    }
+}
