@@ -4,4 +4,5 @@
 
 pub mod config;
 pub mod minds;
+pub mod openai;
 pub mod route;

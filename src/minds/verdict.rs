@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::openai::judged::Place;
+
 /// A verdict, or why there is none. Never a confident default in place of either.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Given<T> {
@@ -103,13 +105,6 @@ pub struct Span {
     pub end: usize,
     pub label: Arc<str>,
     pub score: f32,
-}
-
-/// Where in `messages` a text stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    pub message: usize,
-    pub part: usize,
 }
 
 /// Unit-length embedding.

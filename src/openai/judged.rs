@@ -1,0 +1,28 @@
+//! The texts of one request, each with who reads it.
+
+/// What to judge: every text of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    pub parts: Vec<Part>,
+    /// The request also carries content that no mind can read (token ids, audio only, …).
+    pub not_text: bool,
+}
+
+/// One text and who reads it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// `None` for a plain text outside `messages`.
+    pub place: Option<Place>,
+    pub text: String,
+    /// Untrusted: the guards read it.
+    pub guarded: bool,
+    /// The person's own ask: brain and similarity read it.
+    pub ask: bool,
+}
+
+/// Where in `messages` a text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub message: usize,
+    pub part: usize,
+}
