@@ -6,3 +6,5 @@ pub mod config;
 pub mod minds;
 pub mod openai;
 pub mod route;
+pub mod telemetry;
+pub mod upstream;

@@ -1,5 +1,9 @@
 //! Token usage as backends report it, read from a copy of what goes by.
 
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use flate2::read::{GzDecoder, ZlibDecoder};
 use serde::Deserialize;
 
 /// Tokens of one answer. `cached` is part of `prompt`, `reasoning` part of `completion`.
@@ -54,6 +58,22 @@ impl Usage {
             reasoning: wire.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0),
         })
     }
+}
+
+/// Most bytes a copy may grow to when it is unpacked.
+const MAX_DECODED: u64 = 16 << 20;
+
+/// A readable copy of a body that went by with this `content-encoding`; `None` for encodings
+/// the gateway cannot read.
+pub fn decoded<'a>(encoding: Option<&str>, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    let mut out = Vec::new();
+    match encoding.map(str::trim) {
+        None | Some("" | "identity") => return Some(Cow::Borrowed(body)),
+        Some("gzip" | "x-gzip") => GzDecoder::new(body).take(MAX_DECODED).read_to_end(&mut out).ok()?,
+        Some("deflate") => ZlibDecoder::new(body).take(MAX_DECODED).read_to_end(&mut out).ok()?,
+        Some(_) => return None,
+    };
+    Some(Cow::Owned(out))
 }
 
 #[cfg(test)]

@@ -1,0 +1,10 @@
+//! Telling what happened: one record per request, written when the request is over, feeds
+//! the log, the metrics and the span alike. Message text is in none of them.
+
+mod log;
+mod metrics;
+mod record;
+
+pub use log::{Guard, InitError, init};
+pub use metrics::Metrics;
+pub use record::{End, Record};

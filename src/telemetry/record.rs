@@ -1,0 +1,218 @@
+//! One request's record. It travels with the request, into the body of the answer, and is
+//! written exactly once: when it is dropped, however the request ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::Span;
+use tracing::field::Empty;
+
+use super::metrics::{
+    BackendLabel, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels, VerdictLabels,
+};
+use crate::openai::Usage;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// The client went away; also what is true until something else is known.
+    #[default]
+    ClientLeft,
+    /// The whole answer was handed over.
+    Complete,
+    /// The backend's answer broke off.
+    Cut,
+    /// The gateway itself answered with an error or a refusal.
+    Refused,
+}
+
+impl End {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientLeft => "client_left",
+            Self::Complete => "complete",
+            Self::Cut => "cut",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What is known of a request so far.
+#[derive(Debug)]
+pub struct Record {
+    metrics: Arc<Metrics>,
+    span: Span,
+    started: Instant,
+    pub request_id: String,
+    pub endpoint: &'static str,
+    pub key: Option<String>,
+    pub stream: bool,
+    pub route: String,
+    pub backend: String,
+    pub model: String,
+    pub category: String,
+    pub reasons: String,
+    pub status: u16,
+    /// The stable code of an error the gateway answered with.
+    pub code: Option<&'static str>,
+    pub decision: Option<Duration>,
+    pub first_byte: Option<Duration>,
+    pub usage: Option<Usage>,
+    pub cost_usd: Option<f64>,
+    pub tries: usize,
+    pub end: End,
+}
+
+impl Record {
+    pub fn new(metrics: Arc<Metrics>, endpoint: &'static str, request_id: String) -> Self {
+        metrics.in_flight.inc();
+        let span = tracing::info_span!(
+            target: "mom::request", "request",
+            otel.name = endpoint, otel.kind = "server", request_id, mom.route = Empty, mom.backend = Empty,
+            mom.category = Empty, mom.reason = Empty, gen_ai.request.model = Empty, gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty, http.response.status_code = Empty, mom.end = Empty, mom.cost_usd = Empty,
+        );
+        Self {
+            metrics,
+            span,
+            started: Instant::now(),
+            request_id,
+            endpoint,
+            key: None,
+            stream: false,
+            route: String::new(),
+            backend: String::new(),
+            model: String::new(),
+            category: String::new(),
+            reasons: String::new(),
+            status: 0,
+            code: None,
+            decision: None,
+            first_byte: None,
+            usage: None,
+            cost_usd: None,
+            tries: 0,
+            end: End::default(),
+        }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The request's span, for what happens on its behalf.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    pub fn verdict(&self, mind: &str, verdict: &str) {
+        let labels = VerdictLabels { mind: mind.to_owned(), verdict: verdict.to_owned() };
+        self.metrics.verdicts.get_or_create(&labels).inc();
+    }
+
+    pub fn unavailable(&self, mind: &str, reason: &str) {
+        let labels = UnavailableLabels { mind: mind.to_owned(), reason: reason.to_owned() };
+        self.metrics.unavailable.get_or_create(&labels).inc();
+    }
+
+    pub fn guard(&self, guard: &str, action: &str) {
+        let labels = GuardLabels { guard: guard.to_owned(), action: action.to_owned() };
+        self.metrics.guard_actions.get_or_create(&labels).inc();
+    }
+
+    /// Counts one try of a backend.
+    pub fn attempt(&mut self, backend: &str, outcome: &'static str, retry: bool) {
+        self.tries += 1;
+        let labels = UpstreamLabels { backend: backend.to_owned(), outcome };
+        self.metrics.upstream_requests.get_or_create(&labels).inc();
+        if retry {
+            self.metrics.upstream_retries.get_or_create(&BackendLabel { backend: backend.to_owned() }).inc();
+        }
+    }
+
+    fn count(&self, status: u16) {
+        let labels =
+            RequestLabels { backend: self.backend.clone(), route: self.route.clone(), status, end: self.end.as_str() };
+        self.metrics.in_flight.dec();
+        self.metrics.requests.get_or_create(&labels).inc();
+        self.metrics.request_seconds.observe(self.elapsed().as_secs_f64());
+        if let Some(decision) = self.decision {
+            self.metrics.decision_seconds.observe(decision.as_secs_f64());
+        }
+        if self.backend.is_empty() {
+            return;
+        }
+        let backend = BackendLabel { backend: self.backend.clone() };
+        if let Some(first) = self.first_byte {
+            self.metrics.first_token_seconds.get_or_create(&backend).observe(first.as_secs_f64());
+        }
+        if let Some(usage) = self.usage {
+            let kinds = [
+                ("prompt", usage.prompt),
+                ("cached", usage.cached),
+                ("completion", usage.completion),
+                ("reasoning", usage.reasoning),
+            ];
+            for (kind, tokens) in kinds {
+                self.metrics.tokens.get_or_create(&TokenLabels { backend: self.backend.clone(), kind }).inc_by(tokens);
+            }
+        }
+        if let Some(cost) = self.cost_usd {
+            self.metrics.cost_usd.get_or_create(&backend).inc_by(cost);
+        }
+    }
+
+    fn trace(&self, status: u16) {
+        self.span.record("mom.route", &self.route);
+        self.span.record("mom.backend", &self.backend);
+        self.span.record("mom.category", &self.category);
+        self.span.record("mom.reason", &self.reasons);
+        self.span.record("gen_ai.request.model", &self.model);
+        self.span.record("http.response.status_code", status);
+        self.span.record("mom.end", self.end.as_str());
+        if let Some(usage) = self.usage {
+            self.span.record("gen_ai.usage.input_tokens", usage.prompt);
+            self.span.record("gen_ai.usage.output_tokens", usage.completion);
+        }
+        if let Some(cost) = self.cost_usd {
+            self.span.record("mom.cost_usd", cost);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // 499 is nginx's "client closed request": no status was seen by anyone.
+        let status = if self.status == 0 { 499 } else { self.status };
+        self.count(status);
+        self.trace(status);
+        tracing::info!(
+            target: "mom::request",
+            parent: &self.span,
+            endpoint = self.endpoint,
+            status,
+            end = self.end.as_str(),
+            code = self.code,
+            key = self.key,
+            route = self.route,
+            backend = self.backend,
+            model = self.model,
+            category = self.category,
+            reason = self.reasons,
+            stream = self.stream,
+            tries = self.tries,
+            decision_us = self.decision.map(micros),
+            first_byte_us = self.first_byte.map(micros),
+            total_us = micros(self.elapsed()),
+            prompt_tokens = self.usage.map(|usage| usage.prompt),
+            cached_tokens = self.usage.map(|usage| usage.cached),
+            completion_tokens = self.usage.map(|usage| usage.completion),
+            cost_usd = self.cost_usd,
+            "request"
+        );
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

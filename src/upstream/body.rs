@@ -1,0 +1,82 @@
+//! An answer's body: bytes as they arrive, the permit held until they end, and the two
+//! timeouts that apply after the first byte.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::client::Incoming;
+
+/// Dropping it closes the upstream connection and frees the permit.
+#[derive(Debug)]
+pub struct Body {
+    first: Option<Bytes>,
+    rest: Option<Incoming>,
+    idle: Duration,
+    deadline: Instant,
+    /// Fires at the earlier of the idle limit and the deadline.
+    alarm: Pin<Box<Sleep>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// How a body broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the backend's answer broke off")]
+    Cut,
+    #[error("the backend stalled in the middle of its answer")]
+    Idle,
+    #[error("the backend's answer took longer than the total time limit")]
+    Total,
+}
+
+impl Body {
+    pub(super) fn new(
+        first: Option<Bytes>,
+        rest: Option<Incoming>,
+        idle: Duration,
+        deadline: Instant,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let alarm = Box::pin(sleep_until(deadline.min(Instant::now() + idle)));
+        Self { first, rest, idle, deadline, alarm, _permit: permit }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) {
+            let alarm = this.deadline.min(Instant::now() + this.idle);
+            this.alarm.as_mut().reset(alarm);
+            if frame.is_none() {
+                this.rest = None;
+            }
+            return Poll::Ready(frame.map(|result| result.map_err(|_| BodyError::Cut)));
+        }
+        ready!(this.alarm.as_mut().poll(cx));
+        this.rest = None;
+        let late = Instant::now() >= this.deadline;
+        Poll::Ready(Some(Err(if late { BodyError::Total } else { BodyError::Idle })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
