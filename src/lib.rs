@@ -2,6 +2,7 @@
 //!
 //! The path of a request is told in `ARCHITECTURE.md`; the folders follow it.
 
+pub mod cli;
 pub mod config;
 pub mod minds;
 pub mod openai;

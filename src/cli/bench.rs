@@ -1,0 +1,12 @@
+//! `mom bench`.
+
+use std::process::ExitCode;
+
+use super::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(Args {}: Args) -> Result<ExitCode, Failure> {
+    Err(Failure::new("bench is not built yet"))
+}

@@ -1,0 +1,12 @@
+//! `mom demo-backend`.
+
+use std::process::ExitCode;
+
+use super::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(Args {}: Args) -> Result<ExitCode, Failure> {
+    Err(Failure::new("demo-backend is not built yet"))
+}

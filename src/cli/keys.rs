@@ -1,0 +1,12 @@
+//! `mom keys`.
+
+use std::process::ExitCode;
+
+use super::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(Args {}: Args) -> Result<ExitCode, Failure> {
+    Err(Failure::new("keys is not built yet"))
+}

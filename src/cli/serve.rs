@@ -1,0 +1,17 @@
+//! `mom serve`: the gateway.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration.
+    #[arg(long, default_value = "config.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    Err(Failure::new(format!("serve is not built yet ({})", args.config.display())))
+}
