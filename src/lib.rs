@@ -3,5 +3,6 @@
 //! The path of a request is told in `ARCHITECTURE.md`; the folders follow it.
 
 pub mod config;
+pub mod demo;
 pub mod minds;
 pub mod route;
