@@ -55,6 +55,9 @@ pub struct Config {
     /// First 12 hex digits of the sha256 of the effective configuration, secrets excluded.
     #[serde(skip)]
     pub hash: String,
+    /// The same over what decides where a request goes: routes, quality, backends, exemplars.
+    #[serde(skip)]
+    pub policy_version: String,
 }
 
 /// `[server]`: listeners and the limits every connection and request lives under.
@@ -419,6 +422,35 @@ pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+impl Config {
+    /// What happens when the mind in this role gives no verdict.
+    pub fn on_error(&self, role: &str) -> OnError {
+        let configured = self.minds.get(role).and_then(|mind| mind.on_error);
+        configured.unwrap_or(if matches!(role, "jailbreak" | "pii") { OnError::Closed } else { OnError::Default })
+    }
+
+    /// The model name a backend is called with: its `model`, else its own name.
+    pub fn upstream_model<'a>(&'a self, backend: &'a str) -> &'a str {
+        self.backends.get(backend).and_then(|backend| backend.model.as_deref()).unwrap_or(backend)
+    }
+}
+
+impl Default for Mind {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            enabled: true,
+            threshold: None,
+            deadline: default_deadline(),
+            on_error: None,
+            batch: default_batch(),
+            queue: default_queue(),
+            threads: 0,
+            execution_providers: default_providers(),
+        }
+    }
 }
 
 fn default_models_dir() -> PathBuf {

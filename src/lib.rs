@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod guard;
 pub mod minds;
 pub mod openai;
 pub mod route;
