@@ -3,6 +3,20 @@
 
 use http::HeaderMap;
 
+mod explain;
+mod price;
+mod rules;
+mod select;
+mod trace;
+
+pub use select::Candidate;
+pub use trace::{Choice, RouteTaken, Trace};
+
+use crate::config::{Action, BackendName, Config, OnError, Prefer, Route, VirtualModel};
+use crate::minds::Judgement;
+
+use rules::{Answer, Facts};
+
 /// What `decide` knows about a request besides the verdicts.
 #[derive(Clone, Copy, Debug)]
 pub struct Features<'a> {
@@ -28,3 +42,177 @@ pub enum Availability {
     /// All its permits are taken.
     Full,
 }
+
+/// What a `model` name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// A `[virtual_models]` name: the routes decide.
+    Virtual(&'a str),
+    /// A backend's own name: past routing.
+    Named(&'a str),
+}
+
+/// Where a request goes, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub route: String,
+    /// What matched, in words.
+    pub clause: String,
+    pub candidates: Vec<Candidate>,
+    /// The chosen backend, then those to fall back to. Empty when `unable` says why.
+    pub order: Vec<BackendName>,
+    pub unable: Option<Unable>,
+    /// Stable codes, for `x-mom-reason` and the trace.
+    pub reasons: Vec<&'static str>,
+    /// The same in one plain English sentence.
+    pub sentence: String,
+    /// Probability with which this policy makes this choice. 1: it does not explore.
+    pub propensity: f64,
+}
+
+/// Why no backend can take the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unable {
+    /// Too long for every candidate: the client's to fix.
+    ContextLength,
+    /// No candidate can do what the request needs (tools, images, …): the client's to fix.
+    Capability,
+    /// Every candidate is predicted to cost more than the route allows.
+    MaxCost,
+    /// Every able backend's circuit breaker is open.
+    Broken,
+    /// Every able backend has all its permits taken.
+    Full,
+    /// A mind that must answer (`on_error = "closed"`) gave no verdict that a rule needed.
+    Mind,
+}
+
+impl Unable {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ContextLength => "context_length_exceeded",
+            Self::Capability => "capability_missing",
+            Self::MaxCost => "max_cost_exceeded",
+            Self::Broken => "no_backend_available",
+            Self::Full => "overloaded",
+            Self::Mind => "mind_unavailable",
+        }
+    }
+}
+
+/// The route name of requests that name their backend; no `[[routes]]` may take it.
+pub const NAMED: &str = "named";
+
+/// What `model` stands for; `None` is a 404.
+pub fn resolve<'a>(config: &Config, model: &'a str) -> Option<Target<'a>> {
+    if config.virtual_models.contains_key(model) {
+        Some(Target::Virtual(model))
+    } else {
+        config.backends.contains_key(model).then_some(Target::Named(model))
+    }
+}
+
+/// Where the request goes. The same arguments always give the same decision.
+pub fn decide(
+    config: &Config,
+    target: Target<'_>,
+    features: &Features<'_>,
+    judgement: &Judgement,
+    availability: &dyn Fn(&str) -> Availability,
+) -> Decision {
+    let facts = Facts { config, features, judgement };
+    let taken = match target {
+        Target::Named(backend) => return select::named(&facts, backend, availability),
+        Target::Virtual(model) => take(&facts, model),
+    };
+    match taken {
+        Ok(taken) => select::among(&facts, taken, availability),
+        Err(role) => explain::mind_unavailable(role),
+    }
+}
+
+/// The route a request takes.
+struct Taken<'a> {
+    route: &'a Route,
+    clause: String,
+    /// Codes of verdicts that were needed and missing: `brain_unavailable`, ….
+    missing: Vec<&'static str>,
+}
+
+/// First match wins. A condition whose mind gave no verdict does not match; what then
+/// happens is that mind's `on_error`. The error is the role of a mind that had to answer.
+fn take<'a>(facts: &Facts<'a>, model: &str) -> Result<Taken<'a>, &'static str> {
+    // Validation refuses a configuration without routes.
+    let Some((terminal, others)) = facts.config.routes.split_last() else { return Err("routes") };
+    let allowed = |route: &&Route| match facts.config.virtual_models.get(model) {
+        Some(VirtualModel::Routes(names)) => names.contains(&route.name),
+        Some(VirtualModel::All(_)) | None => true,
+    };
+    let mut missing = Vec::new();
+    let mut diverted = guards_divert(facts, &mut missing);
+    for route in others.iter().filter(allowed) {
+        if diverted {
+            break;
+        }
+        match route.when.as_ref().map_or(Answer::No, |when| rules::matches(when, facts)) {
+            Answer::No => {}
+            Answer::Unknown(role) => diverted = diverts(facts, role, &mut missing)?,
+            Answer::Yes(clause) => {
+                diverted = needs_intent(facts, route) && diverts(facts, "brain", &mut missing)?;
+                if !diverted {
+                    return Ok(Taken { route, clause, missing });
+                }
+            }
+        }
+    }
+    if needs_intent(facts, terminal) {
+        diverts(facts, "brain", &mut missing)?;
+    }
+    let clause = match (diverted, others) {
+        (true, _) => "a verdict that routing needs is missing",
+        (false, []) => "it is the only route",
+        (false, _) => "no other route matched",
+    };
+    Ok(Taken { route: terminal, clause: clause.to_owned(), missing })
+}
+
+/// Notes a missing verdict; true when the request must go to the terminal route.
+fn diverts(facts: &Facts<'_>, role: &'static str, missing: &mut Vec<&'static str>) -> Result<bool, &'static str> {
+    let code = explain::unavailable(role);
+    if !missing.contains(&code) {
+        missing.push(code);
+    }
+    match facts.config.on_error(role) {
+        OnError::Closed => Err(role),
+        OnError::Open => Ok(false),
+        OnError::Default => Ok(true),
+    }
+}
+
+/// Guards with `on_error = "default"` that could not check send the request to the
+/// terminal route; `closed` ones have stopped it before routing.
+fn guards_divert(facts: &Facts<'_>, missing: &mut Vec<&'static str>) -> bool {
+    let guard = &facts.config.guard;
+    let judged = [
+        ("jailbreak", guard.jailbreak.action, facts.judgement.jailbreak.unavailable()),
+        ("pii", guard.pii.action, facts.judgement.pii.unavailable()),
+    ];
+    let mut divert = false;
+    for (role, action, unavailable) in judged {
+        if action != Action::Off && unavailable.is_some() {
+            missing.push(explain::unavailable(role));
+            divert |= facts.config.on_error(role) == OnError::Default;
+        }
+    }
+    divert
+}
+
+/// Whether this route's choice hangs on a quality prediction that intent would have given.
+fn needs_intent(facts: &Facts<'_>, route: &Route) -> bool {
+    let policy = &route.policy;
+    let asks = policy.prefer == Prefer::Quality || policy.min_quality.is_some() || policy.quality_of.is_some();
+    facts.judgement.intent.unavailable().is_some() && asks && route.candidates.len() > 1
+}
+
+#[cfg(test)]
+mod tests;

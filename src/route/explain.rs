@@ -1,0 +1,147 @@
+//! Reason codes and the plain English sentence of a decision. Never any message text.
+
+use std::fmt::Write as _;
+
+use crate::config::{BackendName, Policy, Prefer};
+
+use super::rules::Facts;
+use super::select::{Candidate, Floor};
+use super::{Decision, Unable};
+
+/// What came of weighing a route's candidates.
+pub(super) struct Outcome<'a> {
+    /// The preferred able candidate; `None` when only fallbacks, or nothing, are able.
+    pub(super) chosen: Option<&'a Candidate>,
+    pub(super) order: &'a [BackendName],
+    pub(super) unable: Option<Unable>,
+    pub(super) policy: &'a Policy,
+    pub(super) floor: Floor,
+}
+
+/// Code of a verdict that was needed and missing.
+pub(super) fn unavailable(role: &str) -> &'static str {
+    match role {
+        "brain" => "brain_unavailable",
+        "similarity" => "similarity_unavailable",
+        "jailbreak" => "jailbreak_unavailable",
+        "pii" => "pii_unavailable",
+        _ => "mind_unavailable",
+    }
+}
+
+/// A mind that had to answer did not.
+pub(super) fn mind_unavailable(role: &str) -> Decision {
+    Decision {
+        route: String::new(),
+        clause: String::new(),
+        candidates: Vec::new(),
+        order: Vec::new(),
+        unable: Some(Unable::Mind),
+        reasons: vec![unavailable(role), Unable::Mind.code()],
+        sentence: format!("Not routed: the {role} verdict is missing and its configuration says to stop."),
+        propensity: 1.0,
+    }
+}
+
+pub(super) fn named(candidate: &Candidate) -> String {
+    let name = &candidate.backend;
+    match candidate.unable {
+        None => format!("Sent to {name}, which the client named."),
+        Some(_) => format!("The client named {name}, which cannot be called now: {}.", candidate.why),
+    }
+}
+
+impl Outcome<'_> {
+    pub(super) fn reasons(&self, candidates: &[Candidate]) -> Vec<&'static str> {
+        let Some(chosen) = self.chosen else {
+            return vec![self.unable.map_or("fallback", Unable::code)];
+        };
+        let mut reasons = Vec::new();
+        if candidates.iter().any(|candidate| matches!(candidate.unable, Some(Unable::Broken | Unable::Full))) {
+            reasons.push("candidate_unavailable");
+        }
+        if self.floor != Floor::None && !chosen.reaches_floor {
+            reasons.push("floor_unmet");
+        }
+        reasons.push(self.manner(chosen, candidates).code());
+        reasons
+    }
+
+    fn manner(&self, chosen: &Candidate, candidates: &[Candidate]) -> Manner {
+        match (self.policy.prefer, self.floor) {
+            _ if candidates.len() == 1 => Manner::OnlyCandidate,
+            _ if candidates.iter().filter(|candidate| candidate.eligible).count() == 1 => Manner::OnlyAble,
+            (Prefer::Cost, Floor::At(_)) if chosen.reaches_floor => Manner::CheapestGoodEnough,
+            (Prefer::Cost, Floor::None) => Manner::Cheapest,
+            _ => Manner::BestQuality,
+        }
+    }
+
+    pub(super) fn sentence(&self, facts: &Facts<'_>, route: &str, clause: &str, candidates: &[Candidate]) -> String {
+        let mut sentence = read_as(facts);
+        // Writing to a String cannot fail.
+        let _ = write!(sentence, "route \"{route}\" took it because {clause}");
+        let Some(chosen) = self.chosen else {
+            let _ = match self.order.first() {
+                Some(name) => write!(sentence, "; no candidate is able, so it falls back to {name}."),
+                None => write!(sentence, "; no backend can take it: {}.", whys(candidates)),
+            };
+            return sentence;
+        };
+        let _ = write!(sentence, "; {} ", chosen.backend);
+        let _ = match (self.manner(chosen, candidates), self.floor) {
+            (Manner::OnlyCandidate, _) => write!(sentence, "is its only candidate"),
+            (Manner::OnlyAble, _) => write!(sentence, "is the only candidate that can take it now"),
+            (Manner::CheapestGoodEnough, Floor::At(floor)) => {
+                write!(sentence, "is the cheapest candidate that reaches the quality floor of {floor:.2}")
+            }
+            (Manner::Cheapest | Manner::CheapestGoodEnough, _) => write!(sentence, "is the cheapest candidate"),
+            (Manner::BestQuality, _) => write!(sentence, "has the best predicted quality"),
+        };
+        if self.floor != Floor::None && !chosen.reaches_floor {
+            let _ = write!(sentence, ", though it is not known to reach the quality floor");
+        }
+        let _ = match chosen.predicted_quality {
+            Some(quality) => write!(sentence, " (quality {quality:.2}, "),
+            None => write!(sentence, " (quality unknown, "),
+        };
+        let _ = write!(sentence, "about ${:.6}).", chosen.predicted_cost_usd);
+        sentence
+    }
+}
+
+/// How the choice was made.
+#[derive(Clone, Copy)]
+enum Manner {
+    OnlyCandidate,
+    OnlyAble,
+    CheapestGoodEnough,
+    Cheapest,
+    BestQuality,
+}
+
+impl Manner {
+    fn code(self) -> &'static str {
+        match self {
+            Self::OnlyCandidate => "only_candidate",
+            Self::OnlyAble => "only_able_candidate",
+            Self::CheapestGoodEnough => "cheapest_good_enough",
+            Self::Cheapest => "cheapest",
+            Self::BestQuality => "best_quality",
+        }
+    }
+}
+
+fn read_as(facts: &Facts<'_>) -> String {
+    let Some(intent) = facts.judgement.intent.verdict() else { return "Unread: ".to_owned() };
+    let (category, p) = intent.category();
+    match intent.complexity() {
+        Some((complexity, q)) => format!("Read as {category} ({p:.2}) and {complexity} ({q:.2}): "),
+        None => format!("Read as {category} ({p:.2}): "),
+    }
+}
+
+fn whys(candidates: &[Candidate]) -> String {
+    let whys: Vec<String> = candidates.iter().map(|one| format!("{} ({})", one.backend, one.why)).collect();
+    whys.join(", ")
+}

@@ -1,0 +1,255 @@
+//! Choosing among a route's candidates: first who is able, then who is good enough, then
+//! who is cheapest (or best within the cost cap).
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, QualityTable};
+use crate::minds::{Given, Intent, Judgement};
+
+use super::rules::Facts;
+use super::{Availability, Decision, NAMED, Taken, Unable, explain, price};
+
+/// One backend that was weighed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    pub backend: BackendName,
+    /// 0..1; `None` where the configuration or the verdicts do not say.
+    pub predicted_quality: Option<f64>,
+    pub predicted_cost_usd: f64,
+    /// Able to take this request now.
+    pub eligible: bool,
+    /// Why it is not eligible, or how it compares.
+    pub why: String,
+    #[serde(skip)]
+    pub(super) unable: Option<Unable>,
+    #[serde(skip)]
+    pub(super) reaches_floor: bool,
+    /// Expected quality before reading the request. Orders what is otherwise unknown; never reported.
+    #[serde(skip)]
+    prior: Option<f64>,
+}
+
+/// What a candidate must reach, and what it may cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Floor {
+    None,
+    At(f64),
+    /// The floor is a share of a quality that nobody knows: nothing reaches it.
+    Unknown,
+}
+
+/// A request that names its backend is not second-guessed: what the backend cannot do, it
+/// says itself.
+pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -> Availability) -> Decision {
+    let mut candidate = weigh(facts, name, &Policy::default(), availability);
+    let unready = ready(availability(name)).map_or((None, "named by the client".to_owned()), |(u, why)| (Some(u), why));
+    (candidate.unable, candidate.why) = unready;
+    let unable = candidate.unable;
+    candidate.eligible = unable.is_none();
+    let mut reasons = vec!["named_backend"];
+    reasons.extend(unable.map(Unable::code));
+    Decision {
+        route: NAMED.to_owned(),
+        clause: "the client named this backend".to_owned(),
+        order: if unable.is_none() { vec![name.to_owned()] } else { Vec::new() },
+        unable,
+        reasons,
+        sentence: explain::named(&candidate),
+        candidates: vec![candidate],
+        propensity: 1.0,
+    }
+}
+
+/// Chooses among the candidates of the route taken.
+pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&str) -> Availability) -> Decision {
+    let Taken { route, clause, missing } = taken;
+    let policy = &route.policy;
+    let floor = floor(facts, policy);
+    let mut candidates: Vec<Candidate> =
+        route.candidates.iter().map(|name| weigh(facts, name, policy, availability)).collect();
+    for candidate in &mut candidates {
+        candidate.compare(floor);
+    }
+    let mut ranked: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.eligible).collect();
+    // The sort is stable: equals keep the configured order.
+    ranked.sort_by(|a, b| preference(policy.prefer, a, b));
+    let fallback: Vec<Candidate> = route
+        .fallback
+        .iter()
+        .filter(|name| !route.candidates.contains(name))
+        .map(|name| weigh(facts, name, &Policy::default(), availability))
+        .collect();
+    let mut order: Vec<BackendName> = ranked.iter().map(|candidate| candidate.backend.clone()).collect();
+    order.extend(fallback.iter().filter(|candidate| candidate.eligible).map(|candidate| candidate.backend.clone()));
+    let unable = if order.is_empty() { gravest(candidates.iter().chain(&fallback)) } else { None };
+    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, policy, floor };
+    let mut reasons = missing;
+    reasons.extend(outcome.reasons(&candidates));
+    let sentence = outcome.sentence(facts, &route.name, &clause, &candidates);
+    candidates.extend(fallback);
+    Decision { route: route.name.clone(), clause, candidates, order, unable, reasons, sentence, propensity: 1.0 }
+}
+
+/// Predicts one backend's quality and cost for this request, and whether it is able at all.
+fn weigh(facts: &Facts<'_>, name: &str, policy: &Policy, availability: &dyn Fn(&str) -> Availability) -> Candidate {
+    let Judgement { intent, .. } = facts.judgement;
+    let table = facts.config.quality.get(name);
+    let output = price::output_tokens(intent.verdict(), facts.features.max_output_tokens);
+    let (cost, unable) = match facts.config.backends.get(name) {
+        Some(backend) => {
+            let cost = backend.price.predict(facts.features.prompt_tokens, output);
+            let able = ability(facts, backend, output)
+                .or_else(|| policy.max_cost.filter(|most| cost > *most).map(too_dear))
+                .or_else(|| ready(availability(name)));
+            (cost, able)
+        }
+        // Validation refuses unknown names.
+        None => (0.0, Some((Unable::Broken, "not configured".to_owned()))),
+    };
+    let (unable, why) = unable.map_or((None, String::new()), |(unable, why)| (Some(unable), why));
+    Candidate {
+        backend: name.to_owned(),
+        predicted_quality: table.and_then(|table| predict(table, intent)),
+        predicted_cost_usd: cost,
+        eligible: unable.is_none(),
+        why,
+        unable,
+        reaches_floor: false,
+        prior: table.map(|table| table.default.worst()),
+    }
+}
+
+fn ability(facts: &Facts<'_>, backend: &Backend, output: f64) -> Option<(Unable, String)> {
+    let features = facts.features;
+    let needs = [
+        (features.tools, Capability::Tools, "tools"),
+        (features.images, Capability::Images, "images"),
+        (features.audio, Capability::Audio, "audio"),
+        (features.json_schema, Capability::JsonSchema, "json_schema"),
+    ];
+    let lacks = |capability| backend.capabilities.as_ref().is_some_and(|able| !able.contains(&capability));
+    for (needed, capability, name) in needs {
+        if needed && lacks(capability) {
+            return Some((Unable::Capability, format!("cannot do {name}")));
+        }
+    }
+    let tokens = features.prompt_tokens.saturating_add(output.ceil() as u64);
+    let window = backend.context_window.filter(|window| tokens > *window)?;
+    Some((Unable::ContextLength, format!("needs about {tokens} tokens, has {window}")))
+}
+
+fn too_dear(most: f64) -> (Unable, String) {
+    (Unable::MaxCost, format!("predicted to cost more than ${most}"))
+}
+
+fn ready(availability: Availability) -> Option<(Unable, String)> {
+    match availability {
+        Availability::Ready => None,
+        Availability::Broken => Some((Unable::Broken, "circuit breaker open".to_owned())),
+        Availability::Full => Some((Unable::Full, "at its concurrency limit".to_owned())),
+    }
+}
+
+/// Expected quality under the mind's probabilities, not under its best guess alone. A
+/// verdict that is missing gives no prediction; a mind that is switched off leaves the
+/// table's `default` as the operator's own estimate.
+fn predict(table: &QualityTable, intent: &Given<Intent>) -> Option<f64> {
+    let intent = match intent {
+        Given::Verdict(intent) => intent,
+        Given::Off => return Some(table.default.expected([1.0 / 3.0; 3])),
+        Given::Unavailable(_) => return None,
+    };
+    let complexity = intent.complexity.map_or([1.0 / 3.0; 3], |scores| scores.map(f64::from));
+    let of = |label: &String| table.categories.get(label).unwrap_or(&table.default).expected(complexity);
+    Some(intent.labels.iter().zip(&intent.scores).map(|(label, &p)| f64::from(p) * of(label)).sum())
+}
+
+impl Quality {
+    fn expected(&self, complexity: [f64; 3]) -> f64 {
+        match *self {
+            Self::Flat(quality) => quality,
+            Self::ByComplexity { simple, medium, hard } => {
+                [simple, medium, hard].iter().zip(complexity).map(|(quality, p)| quality * p).sum()
+            }
+        }
+    }
+
+    fn worst(&self) -> f64 {
+        match *self {
+            Self::Flat(quality) => quality,
+            Self::ByComplexity { simple, medium, hard } => simple.min(medium).min(hard),
+        }
+    }
+}
+
+/// The higher of `min_quality` and the share of `quality_of`.
+fn floor(facts: &Facts<'_>, policy: &Policy) -> Floor {
+    let relative = policy.quality_of.as_ref().map(|of| {
+        let table = facts.config.quality.get(&of.backend);
+        table.and_then(|table| predict(table, &facts.judgement.intent)).map(|quality| quality * of.share)
+    });
+    match (policy.min_quality, relative) {
+        (_, Some(None)) => Floor::Unknown,
+        (None, None) => Floor::None,
+        (Some(floor), None) | (None, Some(Some(floor))) => Floor::At(floor),
+        (Some(absolute), Some(Some(relative))) => Floor::At(absolute.max(relative)),
+    }
+}
+
+impl Candidate {
+    fn compare(&mut self, floor: Floor) {
+        self.reaches_floor = match (floor, self.predicted_quality) {
+            (Floor::None, _) => true,
+            (Floor::At(floor), Some(quality)) => quality >= floor,
+            (Floor::At(_), None) | (Floor::Unknown, _) => false,
+        };
+        if self.unable.is_some() {
+            return;
+        }
+        self.why = match (floor, self.predicted_quality) {
+            (_, None) => "quality unknown".to_owned(),
+            (Floor::None, _) => "able".to_owned(),
+            (Floor::At(floor), _) if self.reaches_floor => format!("reaches the quality floor {floor:.3}"),
+            (Floor::At(floor), _) => format!("below the quality floor {floor:.3}"),
+            (Floor::Unknown, _) => "the quality floor is unknown".to_owned(),
+        };
+    }
+}
+
+/// `Less` is preferred. A cost preference holds among those that reach the floor; below it
+/// the better one comes first.
+fn preference(prefer: Prefer, a: &Candidate, b: &Candidate) -> Ordering {
+    let cheaper = a.predicted_cost_usd.total_cmp(&b.predicted_cost_usd);
+    let better = || by_quality(b.predicted_quality, a.predicted_quality).then_with(|| by_quality(b.prior, a.prior));
+    match prefer {
+        Prefer::Quality => better().then(cheaper),
+        Prefer::Cost => b
+            .reaches_floor
+            .cmp(&a.reaches_floor)
+            .then_with(|| if a.reaches_floor { cheaper } else { better().then(cheaper) }),
+    }
+}
+
+/// Unknown is below everything known.
+fn by_quality(a: Option<f64>, b: Option<f64>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        (a, b) => a.is_some().cmp(&b.is_some()),
+    }
+}
+
+/// What the client is told when nobody can: what time may heal comes first, then what the
+/// operator can change, then what the client can.
+fn gravest<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Option<Unable> {
+    let rank = |unable: &Unable| match unable {
+        Unable::Full => 0,
+        Unable::Broken => 1,
+        Unable::Mind => 2,
+        Unable::MaxCost => 3,
+        Unable::ContextLength => 4,
+        Unable::Capability => 5,
+    };
+    candidates.filter_map(|candidate| candidate.unable).min_by_key(rank)
+}
