@@ -111,7 +111,7 @@ fn intent_clauses(when: &When, intent: &Intent) -> impl Iterator<Item = String> 
     let (category, p) = intent.category();
     let by_category = when.category.is_some().then(|| format!("category is {category} ({p:.2})"));
     let by_confidence = when.confidence.is_some().then(|| format!("confidence is {p:.2}"));
-    let by_complexity = when.complexity.as_ref().and(intent.complexity());
+    let by_complexity = when.complexity.as_ref().and_then(|_| intent.complexity());
     let by_complexity = by_complexity.map(|(label, p)| format!("complexity is {label} ({p:.2})"));
     [by_category, by_confidence, by_complexity].into_iter().flatten()
 }

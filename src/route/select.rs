@@ -44,9 +44,9 @@ pub(super) enum Floor {
 /// says itself.
 pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -> Availability) -> Decision {
     let mut candidate = weigh(facts, name, &Policy::default(), availability);
-    let unready = ready(availability(name)).map_or((None, "named by the client".to_owned()), |(u, why)| (Some(u), why));
-    (candidate.unable, candidate.why) = unready;
-    let unable = candidate.unable;
+    let (unable, why) = ready(availability(name)).unzip();
+    candidate.why = why.unwrap_or_else(|| "named by the client".to_owned());
+    candidate.unable = unable;
     candidate.eligible = unable.is_none();
     let mut reasons = vec!["named_backend"];
     reasons.extend(unable.map(Unable::code));
@@ -108,13 +108,13 @@ fn weigh(facts: &Facts<'_>, name: &str, policy: &Policy, availability: &dyn Fn(&
         // Validation refuses unknown names.
         None => (0.0, Some((Unable::Broken, "not configured".to_owned()))),
     };
-    let (unable, why) = unable.map_or((None, String::new()), |(unable, why)| (Some(unable), why));
+    let (unable, why) = unable.unzip();
     Candidate {
         backend: name.to_owned(),
         predicted_quality: table.and_then(|table| predict(table, intent)),
         predicted_cost_usd: cost,
         eligible: unable.is_none(),
-        why,
+        why: why.unwrap_or_default(),
         unable,
         reaches_floor: false,
         prior: table.map(|table| table.default.worst()),
