@@ -1,0 +1,413 @@
+"""Judges the exported int8 graph the way the gateway does, fits temperatures and thresholds, writes the manifests.
+
+    python training/evaluate.py --trunk DIR/trunk.pt --write models/onnx [--shared DIR]    export, fit, measure, write
+    python training/evaluate.py --check models/onnx [--shared DIR]                         measure what is committed
+
+Everything is measured after int8, through ONNX Runtime, on rows that training never saw. Temperatures and thresholds
+come from the "threshold" split only. Intervals: 95 %, bootstrap over rows, 1,000 resamples, seed 0. `--shared` adds the
+similarity sets, whose licences keep them out of training/data.
+"""
+import argparse
+import collections
+import json
+import pathlib
+import random
+
+import numpy as np
+import onnxruntime
+from sklearn.metrics import roc_auc_score
+from tokenizers import Tokenizer
+
+import data
+from data import WINDOW
+from export import OVERLAP
+from model import CATEGORIES, COMPLEXITIES, PII, TAGS
+
+HERE = pathlib.Path(__file__).parent
+
+
+# --- running the graph ----------------------------------------------------------------------------------------
+
+class Graph:
+    def __init__(self, folder: pathlib.Path, threads: int = 2):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(folder / "flash-trunk/model.onnx", options)
+        self.tokenizer = Tokenizer.from_file(str(folder / "flash-trunk/tokenizer.json"))
+
+    def judge(self, texts: list[str], wanted: list[str]) -> list[list[dict]]:
+        """Per text a list of windows: {name: array, "ids", "offsets", "first"} (offsets in the text as given)."""
+        todo, result = [], [[] for _ in texts]
+        for index, text in enumerate(texts):
+            clean, places = data.normalise(text)
+            encoding = self.tokenizer.encode(clean, add_special_tokens=False)
+            offsets = [(places[a], places[max(a, b - 1)] + 1) for a, b in encoding.offsets]
+            for first in starts(len(encoding.ids)):
+                window = {"ids": encoding.ids[first:first + WINDOW - 2], "first": first, "count": len(encoding.ids),
+                          "offsets": offsets[first:first + WINDOW - 2]}
+                result[index].append(window)
+                todo.append(window)
+        todo.sort(key=lambda w: len(w["ids"]))
+        for begin in range(0, len(todo), 16):
+            part = todo[begin:begin + 16]
+            ids = np.zeros((len(part), len(part[-1]["ids"]) + 2), np.int64)
+            for row, window in zip(ids, part):
+                row[:len(window["ids"]) + 2] = [data.CLS, *window["ids"], data.SEP]
+            mask = (ids > 0).astype(np.int64)
+            for name, values in zip(wanted, self.session.run(wanted, {"input_ids": ids, "attention_mask": mask})):
+                for value, window in zip(values, part):
+                    window[name] = value[1:len(window["ids"]) + 1] if name == "pii_logits" else value
+        return result
+
+
+def starts(count: int) -> list[int]:
+    """First token of every window: windows of 254 tokens that share 64, the last one flush with the end."""
+    size, step = WINDOW - 2, WINDOW - 2 - OVERLAP
+    if count <= size:
+        return [0]
+    return [*range(0, count - size, step), count - size]
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    scaled = logits / temperature
+    e = np.exp(scaled - scaled.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def mean_logits(windows: list[dict], name: str) -> np.ndarray:
+    return np.average([w[name] for w in windows], axis=0, weights=[len(w["ids"]) + 2 for w in windows])
+
+
+def spans(windows: list[dict], temperature: float, threshold: float) -> list[tuple[int, int, str]]:
+    """Token probabilities, each from the window where the token is furthest from an edge, decoded as BIO.
+
+    A new span starts at another label, or at B- unless the token continues a word (no gap before it).
+    """
+    count = windows[0]["count"]
+    probability, offsets, margin = np.zeros((count, len(TAGS))), [(0, 0)] * count, np.full(count, -1)
+    for window in windows:
+        size = len(window["ids"])
+        for i, p in enumerate(softmax(window["pii_logits"], temperature)) if size else ():
+            if min(i, size - 1 - i) > margin[window["first"] + i]:
+                margin[window["first"] + i] = min(i, size - 1 - i)
+                probability[window["first"] + i], offsets[window["first"] + i] = p, window["offsets"][i]
+    found, last = [], None
+    for tag, p, (start, end) in zip(probability.argmax(1), probability, offsets):
+        label = TAGS[tag][2:]
+        if label and last and last[2] == label and (TAGS[tag][0] == "I" or last[1] == start):
+            last[1] = end
+            last[3].append(p[tag])
+        elif label:
+            last = [start, end, label, [p[tag]]]
+            found.append(last)
+        else:
+            last = None
+    return [(a, b, label) for a, b, label, scores in found if np.mean(scores) >= threshold]
+
+
+# --- small statistics -----------------------------------------------------------------------------------------
+
+def interval(rows: list, measure, rounds: int = 1000) -> dict:
+    """{"value", "ci95", "n"} of measure(rows)."""
+    rng, values = random.Random(0), []
+    for _ in range(rounds):
+        value = measure(rng.choices(rows, k=len(rows)))
+        if value is not None:
+            values.append(value)
+    low, high = np.percentile(values, [2.5, 97.5]) if values else (None, None)
+    return {"value": round(float(measure(rows)), 4), "ci95": [round(float(low), 4), round(float(high), 4)], "n": len(rows)}
+
+
+def share(rows: list[bool]) -> float:
+    return sum(rows) / len(rows)
+
+
+def auc(rows: list[tuple[float, bool]]) -> float | None:
+    truth = [t for _, t in rows]
+    return roc_auc_score(truth, [s for s, _ in rows]) if 0 < sum(truth) < len(truth) else None
+
+
+def calibration_error(rows: list[tuple[float, bool]]) -> float:
+    """Expected calibration error of (confidence, correct), 15 equal-width bins."""
+    bins = collections.defaultdict(list)
+    for confidence, right in rows:
+        bins[min(int(confidence * 15), 14)].append((confidence, right))
+    return sum(abs(np.mean([c for c, _ in b]) - np.mean([r for _, r in b])) * len(b) for b in bins.values()) / len(rows)
+
+
+def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """The temperature with the least cross-entropy; targets are class indices or distributions."""
+    def loss(t):
+        log = np.log(softmax(logits, t) + 1e-12)
+        return -(log[np.arange(len(log)), targets].mean() if targets.ndim == 1 else (log * targets).sum(1).mean())
+    grid = np.exp(np.linspace(np.log(0.3), np.log(4), 80))
+    return round(float(min(grid, key=loss)), 3)
+
+
+def f1(rows: list[tuple[int, int, int]]) -> float:
+    """rows of (hits, found, wanted)"""
+    hits, found, wanted = map(sum, zip(*rows))
+    return 2 * hits / (found + wanted) if found + wanted else 1.0
+
+
+# --- the four minds ---------------------------------------------------------------------------------------------
+
+def brain(graph: Graph, fitted: dict | None) -> dict:
+    rows = [r for r in data.brain_rows() if r["split"] in ("threshold", "held_out")]
+    for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["category_logits", "complexity_logits"])):
+        row["category_logits"] = mean_logits(windows, "category_logits")
+        row["complexity_logits"] = mean_logits(windows, "complexity_logits")
+    # Temperatures: chat prompts count as much as exam questions, whatever their number.
+    fit = [r for r in rows if r["split"] == "threshold" and r["category"]]
+    chat = [r for r in fit if r["source"] == "own-prompts"]
+    fit += chat * max(0, len(fit) // max(len(chat), 1) - 1)
+    temperature = fitted or {
+        "category": fit_temperature(np.array([r["category_logits"] for r in fit]),
+                                    np.array([CATEGORIES.index(r["category"]) for r in fit])),
+        "complexity": fit_temperature(np.array([r["complexity_logits"] for r in chat]),
+                                      np.array([level(r["difficulty"]) for r in chat]))}
+    for row in rows:
+        p = softmax(row["category_logits"], temperature["category"])
+        row["confidence"], row["right"] = p.max(), CATEGORIES[p.argmax()] == row["category"]
+        q = softmax(row["complexity_logits"], temperature["complexity"])
+        row["hard"], row["level"] = float(q[2] - q[0]), int(q.argmax())
+    held = [r for r in rows if r["split"] == "held_out"]
+    unseen = set(data.SPLITS["brain"]["held_out_subjects"])
+    groups = {"exam questions, seen subjects": lambda r: r["source"].startswith("mmlu") and r["group"] not in unseen,
+              "exam questions, unseen subjects": lambda r: r["group"] in unseen,
+              "own chat prompts": lambda r: r["source"] == "own-prompts",
+              "assistant utterances of unseen intents (other)": lambda r: r["source"] in ("clinc150", "banking77"),
+              "programming tasks (mbpp, mitre_frr)": lambda r: r["source"] in ("mbpp", "cyberseceval/mitre_frr"),
+              "maths, unseen sources": lambda r: r["source"] in data.SPLITS["brain"]["held_out_sources"]}
+    category, calibration = {}, {}
+    for name, member in groups.items():
+        part = [r for r in held if member(r) and r["category"]]
+        category[name] = interval([r["right"] for r in part], share)
+        calibration[name] = interval([(r["confidence"], r["right"]) for r in part], calibration_error)
+    for name in sorted(unseen):
+        category["unseen subject " + name] = interval([r["right"] for r in held if r["group"] == name], share)
+    own = [r for r in held if r["source"] == "own-prompts"]
+    ends = [r for r in own if level(r["difficulty"]) != 1]
+    exam = [r for r in held if r["source"] == "mmlu-pro" and r["difficulty"] is not None]
+    complexity = {
+        "own chat prompts, accuracy of 3": interval([level(r["difficulty"]) == r["level"] for r in own], share),
+        "own chat prompts, simple against hard, AUC": interval([(r["hard"], level(r["difficulty"]) == 2) for r in ends], auc),
+        "the same by length alone, AUC": interval([(len(r["text"]), level(r["difficulty"]) == 2) for r in ends], auc),
+        "MMLU-Pro, easier against harder half, AUC": interval([(r["hard"], r["difficulty"] > 0.6) for r in exam], auc)}
+    return {"temperature": temperature, "thresholds": {},
+            "metrics": {"category accuracy": category, "category calibration error": calibration, "complexity": complexity}}
+
+
+def level(difficulty: float) -> int:
+    return int(np.argmax(data.soft_complexity(difficulty)))
+
+
+def guard(graph: Graph, fitted: tuple | None) -> dict:
+    rows = [r for r in data.guard_rows() if r["split"] in ("threshold", "held_out")]
+    judge = lambda texts: [[w["jailbreak_logits"] for w in windows] for windows in graph.judge(texts, ["jailbreak_logits"])]
+    for row, logits in zip(rows, judge([r["text"] for r in rows])):
+        row["logits"] = np.array(logits)
+    fit = [r for r in rows if r["split"] == "threshold"]
+    heads = np.array([r["logits"][(r["logits"][:, 1] - r["logits"][:, 0]).argmax()] for r in fit])
+    truth = np.array([int(r["label"] == "jailbreak") for r in fit])
+    temperature = fitted[0]["jailbreak"] if fitted else fit_temperature(heads, truth)
+    score = lambda logits: float(softmax(np.array(logits), temperature)[:, 1].max())
+    for row in rows:
+        row["score"] = score(row["logits"])
+    if fitted:
+        threshold = fitted[1]["jailbreak"]
+    else:
+        # About 1 % false positives a window: the score that 1 % of the benign windows of the threshold split exceed.
+        benign = np.concatenate([softmax(r["logits"], temperature)[:, 1] for r in fit if r["label"] == "benign"])
+        threshold = round(float(np.clip(np.quantile(benign, 0.99), 0.3, 0.98)), 3)
+    held = [r for r in rows if r["split"] == "held_out"]
+    attacks, benign = ([r for r in held if (r["label"] == "jailbreak") == attack] for attack in (True, False))
+    metrics = {"recall at the threshold": {}, "false positives at the threshold": {}, "AUC": {}, "length alone, AUC": {}}
+    for side, part in (("recall at the threshold", attacks), ("false positives at the threshold", benign)):
+        for name in sorted({f"{r['source']} ({r['kind']})" for r in part}) + ["all"]:
+            chosen = [r["score"] >= threshold for r in part if name in ("all", f"{r['source']} ({r['kind']})")]
+            metrics[side][name] = interval(chosen, share)
+    metrics["AUC"]["all"] = interval([(r["score"], r["label"] == "jailbreak") for r in held], auc)
+    email = [r for r in held if r["source"] == "bipia/email"]
+    metrics["AUC"]["orders planted in e-mails (unseen kind of document)"] = interval(
+        [(r["score"], r["label"] == "jailbreak") for r in email], auc)
+    metrics["length alone, AUC"]["all"] = interval([(len(r["text"]), r["label"] == "jailbreak") for r in held], auc)
+    for low, high in ((1, 1), (2, 8), (9, 10 ** 9)):
+        part = [r["score"] >= threshold for r in benign if low <= len(r["logits"]) <= high]
+        if part:
+            metrics["false positives at the threshold"][f"{low}-{min(high, 99)} windows"] = interval(part, share)
+    # The same attacks and benign texts with about 600 words of benign text around them.
+    rng, pool = random.Random(0), [r["text"] for r in benign if len(r["text"]) < 1500 and r["source"] != "bipia/email"]
+    for side, part in (("recall at the threshold", [r for r in attacks if len(r["text"]) < 2000]),
+                       ("false positives at the threshold", rng.sample(benign, min(200, len(benign))))):
+        texts = []
+        for row in part:
+            before, after = ("\n\n".join(rng.sample(pool, 12))[:1800] for _ in range(2))
+            texts.append(f"{before}\n\n{row['text']}\n\n{after}")
+        metrics[side]["with about 600 benign words around"] = interval([score(x) >= threshold for x in judge(texts)], share)
+    return {"temperature": {"jailbreak": temperature}, "thresholds": {"jailbreak": threshold}, "metrics": metrics}
+
+
+def pii(graph: Graph, fitted: tuple | None) -> dict:
+    rows = [r for r in data.pii_rows() if r["split"] in ("threshold", "held_out")]
+    for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["pii_logits"])):
+        row["windows"] = windows
+
+    def compare(row, temperature, threshold):
+        """(hits, found, wanted), strict: same start, end and label. A label the source does not mark is not counted."""
+        want = {tuple(s) for s in row["spans"]}
+        got = {s for s in spans(row["windows"], temperature, threshold) if s[2] in data.ANNOTATED[row["annotated"]]
+               and not any(a < s[1] and s[0] < b for a, b in row["ignored"])}
+        return len(want & got), len(got), len(want)
+
+    fit = [r for r in rows if r["split"] == "threshold"]
+    if fitted:
+        temperature, threshold = fitted[0]["tags"], fitted[1]["pii"]
+    else:
+        logits, tags = [], []
+        for row in fit:
+            ids, truth = data.tagged(graph.tokenizer, row)
+            window = row["windows"][0]
+            keep = [i for i, t in enumerate(truth[:len(window["ids"])]) if t > 0 or t == 0 and row["annotated"] == "all"]
+            logits.append(window["pii_logits"][keep])
+            tags += [truth[i] for i in keep]
+        temperature = fit_temperature(np.concatenate(logits), np.array(tags))
+        grid = [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7]
+        threshold = max(grid, key=lambda t: f1([compare(r, temperature, t) for r in fit]))
+    held = [r for r in rows if r["split"] == "held_out"]
+    for row in held:
+        row["counts"] = compare(row, temperature, threshold)
+    finance = set(data.SPLITS["pii"]["held_out_domains"])
+    groups = {"presidio, unseen templates": lambda r: r["source"] == "presidio",
+              "own templates, unseen": lambda r: r["source"] == "own-templates",
+              "pii-anon, unseen domain (financial)": lambda r: r["group"].split("/")[0] in finance,
+              "pii-anon, unseen adversarial kinds": lambda r: r["group"].split("/")[-1] in
+              data.SPLITS["pii"]["held_out_adversarial"],
+              "wnut17 dev, names in posts": lambda r: r["source"] == "wnut17/dev"}
+    strict = {name: interval([r["counts"] for r in held if member(r)], f1) for name, member in groups.items()}
+    labels = {}
+    for label in PII:
+        part = []
+        for row in held:
+            want = {tuple(s) for s in row["spans"] if s[2] == label}
+            got = {s for s in spans(row["windows"], temperature, threshold) if s[2] == label
+                   and label in data.ANNOTATED[row["annotated"]] and not any(a < s[1] and s[0] < b for a, b in row["ignored"])}
+            if want or got:
+                part.append((len(want & got), len(got), len(want)))
+        if part:
+            labels[label] = interval(part, f1)
+    quiet = [r["text"] for r in data.brain_rows() if r["split"] == "held_out" and r["source"] == "own-prompts"]
+    alarms = [sum(s[2] in data.ANNOTATED["numbers"] for s in spans(w, temperature, threshold)) > 0
+              for w in graph.judge(quiet, ["pii_logits"])]
+    recall = {}
+    for label, template, values in generated():
+        texts = [template(v) for v in values]
+        found = [any(s[2] == label and t[s[0]:s[1]] == v for s in spans(w, temperature, threshold))
+                 for t, v, w in zip(texts, values, graph.judge(texts, ["pii_logits"]))]
+        recall[f"{label}, generated, checksum-valid"] = interval(found, share)
+    return {"temperature": {"tags": temperature}, "thresholds": {"pii": threshold},
+            "metrics": {"strict span F1": strict, "strict span F1 by label": labels, "strict recall": recall,
+                        "own chat prompts with a false number, card or address": interval(alarms, share)}}
+
+
+def generated():
+    """Fresh card numbers and IBANs in sentences that no template shares."""
+    from pii_synthetic import Filler
+    filler = Filler(seed=77)
+    cards, ibans = [], []
+    while len(cards) < 500 or len(ibans) < 500:
+        fake = filler.fakers[filler.random.choice(list(filler.fakers))]
+        number = fake.credit_card_number()
+        cards.append(filler.pick(number, " ".join(number[i:i + 4] for i in range(0, len(number), 4))))
+        value = fake.iban()
+        ibans.append(filler.pick(value, " ".join(value[i:i + 4] for i in range(0, len(value), 4))))
+    yield "CREDIT_CARD", lambda v: f"Could you look up whether {v} was billed twice last week?", cards[:500]
+    yield "IBAN_CODE", lambda v: f"We would like the refund on our account, which is {v}, thank you.", ibans[:500]
+
+
+def similarity(graph: Graph, shared: pathlib.Path | None) -> dict:
+    """STS-B dev (Spearman) and medical question pairs (AUC). The threshold is where pairs that a person scored 4 or more
+    of 5 part best from the rest on STS-B train rows: a first value for exemplar matching."""
+    out = {"temperature": {}, "thresholds": {"similarity": 0.8}, "metrics": {}}
+    if not shared:
+        return out
+    from prepare import read
+    from scipy.stats import spearmanr
+
+    def scores(rows):
+        vectors = [w[0]["embedding"] for w in graph.judge([t for r in rows for t in (r["a"], r["b"])], ["embedding"])]
+        return [float(a @ b) for a, b in zip(vectors[::2], vectors[1::2])]
+    rows = read(shared / "similarity/stsb_en.jsonl.gz")
+    pairs = list(zip(scores(rows), [r["score"] for r in rows]))
+    fit, test = pairs[:len(pairs) // 2], pairs[len(pairs) // 2:]
+    balanced = lambda t: (np.mean([s >= t for s, y in fit if y >= 4]) + np.mean([s < t for s, y in fit if y < 4]))
+    out["thresholds"]["similarity"] = round(float(max(np.arange(0.5, 0.95, 0.01), key=balanced)), 2)
+    out["metrics"]["STS-B train+dev rows not used for the threshold, Spearman"] = interval(
+        test, lambda part: spearmanr(*zip(*part)).statistic, 200)
+    rows = read(shared / "similarity/medical_question_pairs.jsonl")
+    out["metrics"]["medical question pairs, AUC"] = interval(list(zip(scores(rows), [bool(r["score"]) for r in rows])), auc)
+    return out
+
+
+# --- manifests --------------------------------------------------------------------------------------------------
+
+def sources(rows: list[dict]) -> list[dict]:
+    """The rows of training/data a mind saw or is judged on, by source and split, with their licences."""
+    licences = json.loads((HERE / "data/licences.json").read_text())
+    counts = collections.Counter((r["source"], r["split"]) for r in rows)
+    return [{"source": source, "licence": licences[source], "rows": count, "split": split}
+            for (source, split), count in sorted(counts.items())]
+
+
+def measure(folder: pathlib.Path, shared: pathlib.Path | None, fitted: dict | None) -> dict:
+    graph = Graph(folder)
+    pick = lambda mind: (fitted[mind]["temperature"], fitted[mind]["thresholds"]) if fitted else None
+    facts = {"mom-brain-flash": brain(graph, fitted and fitted["mom-brain-flash"]["temperature"]),
+             "mom-jailbreak-flash": guard(graph, pick("mom-jailbreak-flash")),
+             "mom-pii-flash": pii(graph, pick("mom-pii-flash")),
+             "mom-similarity-flash": similarity(graph, shared)}
+    for mind, rows in (("mom-brain-flash", data.brain_rows()), ("mom-jailbreak-flash", data.guard_rows()),
+                       ("mom-pii-flash", data.pii_rows()), ("mom-similarity-flash", [])):
+        facts[mind]["training"] = {"data": sources(rows), "splits": "training/splits.json",
+                                   "command": f"make -C training {mind}" if rows else "none: the base model's embedding"}
+        facts[mind]["metrics"]["printed by"] = "python training/evaluate.py --check models/onnx"
+    return facts
+
+
+def main() -> None:
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--trunk", type=pathlib.Path, help="a trained trunk.pt")
+    args.add_argument("--start", type=pathlib.Path, help="an exported model.onnx to take the trained part from")
+    args.add_argument("--write", type=pathlib.Path, help="folder to write graph, tokenizer and manifests into")
+    args.add_argument("--check", type=pathlib.Path, help="folder to measure as it is")
+    args.add_argument("--shared", type=pathlib.Path)
+    args = args.parse_args()
+    if args.check:
+        manifests = {path.parent.name: json.loads(path.read_text()) for path in args.check.glob("mom-*-flash/manifest.json")}
+        facts = measure(args.check, args.shared, manifests)
+    else:
+        import tempfile
+
+        import torch
+
+        import export
+        from model import Trunk
+        trunk = Trunk().eval()
+        if args.start:
+            export.load_exported(trunk, args.start)
+        else:
+            trunk.load_state_dict(torch.load(args.trunk), strict=False)
+        with tempfile.TemporaryDirectory() as folder:
+            empty = {"temperature": {}, "thresholds": {}, "training": {}, "metrics": {}}
+            export.write(trunk, pathlib.Path(folder), {mind: empty for mind in export.MINDS})
+            facts = measure(pathlib.Path(folder), args.shared, None)
+        export.write(trunk, args.write, facts)
+    for mind, fact in facts.items():
+        print(mind, "temperature", fact["temperature"], "thresholds", fact["thresholds"])
+        for name, value in fact["metrics"].items():
+            for part, result in (value.items() if isinstance(value, dict) and "value" not in value else [("", value)]):
+                print(f"  {name:34} {part:56}", *(result.values() if isinstance(result, dict) else [result]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Writes the trunk as one lean int8 ONNX graph.
+
+The graph is built node by node from the PyTorch weights: no tracer, no shape arithmetic. Matrix products use
+ONNX Runtime's dynamic int8 kernels (u8 activations, s8 weights per output channel: the fast path on x86); the
+embedding table is s8 with one scale per row. Heads stay fp32 (they are small).
+
+Inputs   input_ids, attention_mask   int64 [B,T], T <= 512
+Outputs  category_logits [B,14], complexity_logits [B,3], jailbreak_logits [B,2], pii_logits [B,T,35],
+         embedding [B,384] (unit length); float32, raw logits
+"""
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from data import WINDOW
+from model import BASE, CATEGORIES, COMPLEXITIES, D, EPS, GUARD, HEADS, PII, TAGS, Trunk, base_folder
+
+OUTPUTS = ["category_logits", "complexity_logits", "jailbreak_logits", "pii_logits", "embedding"]
+
+
+def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """weight [rows, cols] -> s8 values and one fp32 scale per row (symmetric)."""
+    scale = np.maximum(np.abs(weight).max(1), 1e-8) / 127.0
+    return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale.astype(np.float32)
+
+
+class Graph:
+    """Collects nodes and constants; every method returns the name of the tensor it made."""
+
+    def __init__(self):
+        self.nodes, self.constants = [], {}
+
+    def constant(self, name, value):
+        self.constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name
+
+    def op(self, kind, inputs, output, domain="", **attributes):
+        many = output if isinstance(output, list) else [output]
+        self.nodes.append(helper.make_node(kind, inputs, many, name=many[0], domain=domain, **attributes))
+        return output
+
+    def norm(self, x, module, name):
+        scale = self.constant(f"{name}.w", module.weight.detach().numpy())
+        bias = self.constant(f"{name}.b", module.bias.detach().numpy())
+        return self.op("LayerNormalization", [x, scale, bias], name, axis=-1, epsilon=EPS)
+
+    def linear(self, x, module, name):
+        values, scale = quantise(module.weight.detach().numpy())
+        weight = self.constant(f"{name}.q", values.T)
+        scale, bias = self.constant(f"{name}.s", scale), self.constant(f"{name}.b", module.bias.detach().numpy())
+        return self.op("DynamicQuantizeMatMul", [x, weight, scale, "", bias], name, domain="com.microsoft")
+
+    def layer(self, x, module, name):
+        q, k, v = self.op("Split", [self.linear(x, module.qkv, f"{name}.qkv")],
+                          [f"{name}.{part}" for part in "qkv"], axis=-1, num_outputs=3)
+        split = lambda t: self.op("Reshape", [t, "heads"], f"{t}.r")
+        q = self.op("Transpose", [split(q)], f"{q}.t", perm=[0, 2, 1, 3])
+        k = self.op("Transpose", [split(k)], f"{k}.t", perm=[0, 2, 3, 1])
+        v = self.op("Transpose", [split(v)], f"{v}.t", perm=[0, 2, 1, 3])
+        scores = self.op("FusedMatMul", [q, k], f"{name}.qk", domain="com.microsoft", alpha=(D / HEADS) ** -0.5)
+        weights = self.op("Softmax", [self.op("Add", [scores, "bias"], f"{name}.masked")], f"{name}.att", axis=-1)
+        mixed = self.op("Transpose", [self.op("MatMul", [weights, v], f"{name}.av")], f"{name}.avt", perm=[0, 2, 1, 3])
+        mixed = self.linear(self.op("Reshape", [mixed, "flat"], f"{name}.mix"), module.out, f"{name}.out")
+        x = self.norm(self.op("Add", [x, mixed], f"{name}.sum1"), module.norm1, f"{name}.n1")
+        wide = self.op("Gelu", [self.linear(x, module.up, f"{name}.up")], f"{name}.gelu", domain="com.microsoft")
+        down = self.linear(wide, module.down, f"{name}.down")
+        return self.norm(self.op("Add", [x, down], f"{name}.sum2"), module.norm2, f"{name}.n2")
+
+
+def build(trunk: Trunk) -> onnx.ModelProto:
+    g = Graph()
+    head = D // HEADS
+    g.constant("heads", np.array([0, 0, HEADS, head], np.int64))
+    g.constant("flat", np.array([0, 0, D], np.int64))
+    for name, value in (("axis0", 0), ("axis1", 1)):
+        g.constant(name, np.array([value], np.int64))
+    g.constant("axes12", np.array([1, 2], np.int64))
+    g.constant("axis2", np.array([2], np.int64))
+
+    # Embeddings: one s8 row and one scale per token, plus positions 0..T.
+    values, scale = quantise(trunk.words.weight.numpy())
+    rows = g.op("Cast", [g.op("Gather", [g.constant("words.q", values), "input_ids"], "rows.q")], "rows.f",
+                to=TensorProto.FLOAT)
+    scales = g.op("Gather", [g.constant("words.s", scale[:, None]), "input_ids"], "rows.s")
+    length = g.op("Shape", ["input_ids"], "length", start=1, end=2)
+    places = g.op("Slice", [g.constant("places", trunk.places.weight.numpy()), "axis0", length, "axis0"], "places.t")
+    x = g.op("Add", [g.op("Mul", [rows, scales], "rows"), places], "embedded")
+    x = g.norm(x, trunk.norm, "embedded.n")
+
+    mask = g.op("Cast", ["attention_mask"], "mask.f", to=TensorProto.FLOAT)
+    off = g.op("Mul", [g.op("Sub", [mask, g.constant("one", np.float32(1))], "mask.off"),
+                       g.constant("far", np.float32(1e4))], "mask.far")               # 0 or -1e4, [B,T]
+    g.op("Unsqueeze", [off, "axes12"], "bias")                                         # [B,1,1,T]
+    weight = g.op("Unsqueeze", [mask, "axis2"], "weight")                              # [B,T,1]
+
+    for i, layer in enumerate(trunk.shared):
+        x = g.layer(x, layer, f"L{i}")
+    h2 = s = t = x
+    for i, layer in enumerate(trunk.stack_s):
+        s = g.layer(s, layer, f"S{i}")
+    for i, layer in enumerate(trunk.stack_t):
+        t = g.layer(t, layer, f"T{i}")
+
+    total = g.op("ReduceSum", [g.op("Mul", [s, weight], "s.kept"), "axis1"], "s.total", keepdims=0)
+    g.op("LpNormalization", [total], "embedding", axis=-1, p=2)
+
+    row = g.op("Unsqueeze", [mask, "axis1"], "mask.row")                               # [B,1,T]
+    total = g.op("Squeeze", [g.op("MatMul", [row, t], "t.total1"), "axis1"], "t.total")
+    mean = g.op("Div", [total, g.op("ReduceSum", [mask, "axis1"], "count", keepdims=1)], "t.mean")
+    peak = g.op("ReduceMax", [g.op("Add", [t, g.op("Unsqueeze", [off, "axis2"], "off.col")], "t.far"), "axis1"],
+                "t.peak", keepdims=0)
+    first = g.op("Gather", [t, g.constant("zero", np.int64(0))], "t.first", axis=1)
+    pooled = g.op("Concat", [first, mean, peak, "embedding"], "pooled", axis=1)
+    matrix = trunk.sentence.weight.detach().numpy().copy()
+    matrix[:, 3 * D:] *= D ** 0.5                                                      # the scale of model.py
+    logits = g.op("Gemm", [pooled, g.constant("sentence.w", matrix),
+                           g.constant("sentence.b", trunk.sentence.bias.detach().numpy())], "sentence", transB=1)
+    sizes = g.constant("sizes", np.array([len(CATEGORIES), len(COMPLEXITIES), len(GUARD)], np.int64))
+    g.op("Split", [logits, sizes], OUTPUTS[:3], axis=1)
+    both = g.op("Concat", [t, h2], "tokens", axis=-1)
+    tags = g.op("MatMul", [both, g.constant("token.w", trunk.token.weight.detach().numpy().T)], "tags")
+    g.op("Add", [tags, g.constant("token.b", trunk.token.bias.detach().numpy())], "pii_logits")
+
+    ints = [helper.make_tensor_value_info(n, TensorProto.INT64, ["B", "T"]) for n in ("input_ids", "attention_mask")]
+    shapes = [["B", len(CATEGORIES)], ["B", len(COMPLEXITIES)], ["B", len(GUARD)], ["B", "T", len(TAGS)], ["B", D]]
+    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in zip(OUTPUTS, shapes)]
+    graph = helper.make_graph(g.nodes, "flash-trunk", ints, outs, list(g.constants.values()))
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="mom-gateway-training")
+
+
+def load_exported(trunk: Trunk, path: pathlib.Path) -> None:
+    """Reads the trained part back from an exported graph, so that a clone needs no checkpoint.
+
+    The s8 weights times their scales are what the graph computes with; exporting them again gives the same s8 weights.
+    """
+    found = {c.name: numpy_helper.to_array(c) for c in onnx.load(path).graph.initializer}
+    tensor = lambda value: torch.from_numpy(np.array(value, np.float32))
+    state = {}
+    for i in range(len(trunk.stack_t)):
+        for part in ("qkv", "out", "up", "down"):
+            name = f"T{i}.{part}"
+            state[f"stack_t.{i}.{part}.weight"] = tensor((found[f"{name}.q"] * found[f"{name}.s"]).T)
+            state[f"stack_t.{i}.{part}.bias"] = tensor(found[f"{name}.b"])
+        for part, name in (("norm1", "n1"), ("norm2", "n2")):
+            state[f"stack_t.{i}.{part}.weight"] = tensor(found[f"T{i}.{name}.w"])
+            state[f"stack_t.{i}.{part}.bias"] = tensor(found[f"T{i}.{name}.b"])
+    sentence = tensor(found["sentence.w"])
+    sentence[:, 3 * D:] /= D ** 0.5
+    state |= {"sentence.weight": sentence, "sentence.bias": tensor(found["sentence.b"]),
+              "token.weight": tensor(found["token.w"].T), "token.bias": tensor(found["token.b"])}
+    trunk.load_state_dict(state, strict=False)
+
+
+MINDS = {"mom-brain-flash": ("intent", {"category": "category_logits", "complexity": "complexity_logits"}),
+         "mom-jailbreak-flash": ("jailbreak", {"jailbreak": "jailbreak_logits"}),
+         "mom-pii-flash": ("pii", {"tags": "pii_logits"}),
+         "mom-similarity-flash": ("similarity", {"embedding": "embedding"})}
+LABELS = {"intent": CATEGORIES, "jailbreak": GUARD, "pii": PII, "similarity": []}
+OVERLAP = 64
+
+
+def sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(trunk: Trunk, folder: pathlib.Path, facts: dict) -> None:
+    """Writes the graph, the tokenizer and four manifests into `folder` (…/models/onnx).
+
+    `facts` per mind: temperature, thresholds, training, metrics. Each file is written beside its target and
+    then moved, the manifests last, so a reader never sees half a file.
+    """
+    shared = folder / "flash-trunk"
+    shared.mkdir(parents=True, exist_ok=True)
+    put(shared / "model.onnx", build(trunk).SerializeToString())
+    tokenizer = json.loads((base_folder() / "tokenizer.json").read_text())
+    tokenizer.update(truncation=None, padding=None)
+    put(shared / "tokenizer.json", json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")).encode())
+    files = {f"../flash-trunk/{name}": sha256(shared / name) for name in ("model.onnx", "tokenizer.json")}
+    for mind, (task, outputs) in MINDS.items():
+        manifest = {"name": mind, "kind": "encoder", "task": task, "labels": LABELS[task]}
+        if task == "intent":
+            manifest["complexity_labels"] = COMPLEXITIES
+        manifest |= {"graph": {"file": "../flash-trunk/model.onnx", "outputs": outputs},
+                     "tokenizer": {"file": "../flash-trunk/tokenizer.json"},
+                     "max_tokens": WINDOW, "overlap_tokens": OVERLAP, **facts[mind],
+                     "scripts": ["Latin"], "max_unknown_share": 0.3, "files": files, "base": BASE,
+                     "tools": {name: importlib.metadata.version(name)
+                               for name in ("torch", "onnx", "onnxruntime", "tokenizers", "numpy")}}
+        (folder / mind).mkdir(exist_ok=True)
+        put(folder / mind / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+
+
+def put(path: pathlib.Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
