@@ -112,12 +112,13 @@ impl Demo {
         }
         let usage = request.pointer("/stream_options/include_usage").and_then(Value::as_bool) == Some(true);
         let delay = self.token_delay;
-        let events = stream::iter(answer.events(usage).into_iter().enumerate()).then(move |(index, event)| async move {
-            if index > 0 && !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-            Ok::<_, Infallible>(Bytes::from(event))
-        });
+        let events =
+            stream::iter(answer.events(usage).into_iter().enumerate()).then(move |(index, event)| async move {
+                if index > 0 && !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                Ok::<_, Infallible>(Bytes::from(event))
+            });
         ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(events)).into_response()
     }
 }
