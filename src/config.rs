@@ -19,7 +19,7 @@ mod validate;
 
 pub use fault::{ConfigFaults, Fault};
 pub use secret::{ApiKey, KeyDigest, Secret};
-pub use units::OneOrMany;
+pub use units::{OneOrMany, parse_duration};
 
 /// Name of a `[backends.NAME]` section.
 pub type BackendName = String;

@@ -1,5 +1,7 @@
 //! How durations and one-or-many values are written in the file.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// `"a"` or `["a", "b"]`; the list is ORed.
@@ -17,6 +19,11 @@ impl<T> OneOrMany<T> {
             Self::Many(values) => values,
         }
     }
+}
+
+/// Reads a duration given on the command line; the same spellings as in the file.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).ok_or_else(|| "expected a duration such as 250ms, 5s or 2m".to_owned())
 }
 
 /// Durations: `"250ms"`, `"5s"`, `"2m"`, `"1h"`, or a bare number of seconds.
@@ -52,7 +59,7 @@ pub(super) mod duration {
         deserializer.deserialize_any(Text)
     }
 
-    fn parse(text: &str) -> Option<Duration> {
+    pub(super) fn parse(text: &str) -> Option<Duration> {
         let text = text.trim();
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, unit) = text.split_at(split);
