@@ -8,5 +8,5 @@ need() {
 }
 need cargo "Install Rust 1.95 or newer: https://rustup.rs"
 need cc "Install a C compiler, which Rust links with (Debian and Ubuntu: apt install gcc libc6-dev)"
-need python3 "Install Python 3.8 or newer (Debian and Ubuntu: apt install python3 python3-pip)"
+need python3 "Install Python 3.9 or newer (Debian and Ubuntu: apt install python3 python3-pip)"
 exit "$missing"
