@@ -5,9 +5,12 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod gateway;
 pub mod guard;
+mod http;
 pub mod minds;
 pub mod openai;
 pub mod route;
+pub mod shutdown;
 pub mod telemetry;
 pub mod upstream;

@@ -6,5 +6,5 @@ mod metrics;
 mod record;
 
 pub use log::{Guard, InitError, init};
-pub use metrics::Metrics;
+pub use metrics::{BackendLabel, Metrics};
 pub use record::{End, Record};

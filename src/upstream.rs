@@ -22,7 +22,7 @@ mod health;
 mod retry;
 
 pub use body::{Body, BodyError};
-pub use client::BuildError;
+pub use client::{BuildError, install_tls};
 
 use client::Client;
 use health::Breaker;

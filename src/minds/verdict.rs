@@ -144,6 +144,35 @@ pub struct Judgement {
     pub timings: Timings,
 }
 
+impl Judgement {
+    /// Which minds gave no verdict, and why.
+    pub fn unavailable(&self) -> impl Iterator<Item = (&str, Unavailable)> {
+        let names = &self.names;
+        let all = [
+            (&names.intent, self.intent.unavailable()),
+            (&names.jailbreak, self.jailbreak.unavailable()),
+            (&names.pii, self.pii.unavailable()),
+            (&names.embedding, self.embedding.unavailable()),
+        ];
+        all.into_iter().filter_map(|(name, why)| Some((&**name, *why?)))
+    }
+
+    /// Mind and label of each verdict, for counting: a category, `jailbreak` or `benign`,
+    /// `found` or `none`.
+    pub fn verdict_labels(&self) -> impl Iterator<Item = (&str, String)> {
+        let names = &self.names;
+        let intent = self.intent.verdict().map(|intent| intent.category().0.to_owned());
+        let jailbreak = self.jailbreak.verdict().map(|verdict| if verdict.detected() { "jailbreak" } else { "benign" });
+        let pii = self.pii.verdict().map(|spans| if spans.is_empty() { "none" } else { "found" });
+        let all = [
+            (&names.intent, intent),
+            (&names.jailbreak, jailbreak.map(str::to_owned)),
+            (&names.pii, pii.map(str::to_owned)),
+        ];
+        all.into_iter().filter_map(|(name, label)| Some((&**name, label?)))
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct MindNames {
     pub intent: Arc<str>,

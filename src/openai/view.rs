@@ -22,6 +22,15 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// For logs and spans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat.completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
     /// Path below a backend's `base_url`.
     pub fn path(self) -> &'static str {
         match self {

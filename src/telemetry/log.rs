@@ -1,9 +1,12 @@
 //! Where log lines and spans go: stderr, and OTLP when configured.
 
+use std::io::IsTerminal as _;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -26,18 +29,22 @@ pub struct Guard(Option<SdkTracerProvider>);
 /// Installs the process-wide logger. `filter` in `RUST_LOG` syntax, for example `info`.
 pub fn init(config: &Telemetry, filter: &str) -> Result<Guard, InitError> {
     let filter = EnvFilter::builder().parse_lossy(filter);
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let log = match config.log {
         LogFormat::Text => format.boxed(),
-        LogFormat::Json => format.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => format.json().flatten_event(true).boxed(),
     };
     let provider = config.otlp_endpoint.as_deref().map(provider).transpose()?;
     let spans = provider.as_ref().map(|provider| {
-        let only_requests =
-            tracing_subscriber::filter::Targets::new().with_target("mom::request", tracing::Level::INFO);
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("mom")).with_filter(only_requests)
+        let only_requests = Targets::new().with_target("mom::request", tracing::Level::INFO);
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("mom"))
+            .with_filter(only_requests.and(filter_fn(|metadata| metadata.is_span())))
     });
-    tracing_subscriber::registry().with(spans).with(log.with_filter(filter)).try_init()?;
+    // Spans are for OTLP; the log's one line per request says it all by itself.
+    let log = log.with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
+    tracing_subscriber::registry().with(log).with(spans).try_init()?;
     Ok(Guard(provider))
 }
 

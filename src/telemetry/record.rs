@@ -189,6 +189,7 @@ impl Drop for Record {
         tracing::info!(
             target: "mom::request",
             parent: &self.span,
+            request_id = self.request_id,
             endpoint = self.endpoint,
             status,
             end = self.end.as_str(),

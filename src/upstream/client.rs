@@ -39,8 +39,7 @@ impl Client {
     pub(super) fn new(base_url: &str, connect: Duration) -> Result<Self, BuildError> {
         let fail = |reason: String| BuildError { base_url: base_url.to_owned(), reason };
         let base = Url::parse(base_url).map_err(|error| fail(error.to_string()))?;
-        // Err only says that one is installed already.
-        drop(rustls::crypto::ring::default_provider().install_default());
+        install_tls();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -69,6 +68,13 @@ impl Client {
         let response = request.send().await.map_err(|error| ClientError::from(&error))?;
         Ok(http::Response::from(response).map(Incoming))
     }
+}
+
+/// Chooses the process's TLS implementation; again is a no-op. Every HTTP client needs it
+/// first, the span exporter's too.
+pub fn install_tls() {
+    // Err only says that one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 impl From<&reqwest::Error> for ClientError {

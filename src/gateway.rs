@@ -1,0 +1,118 @@
+//! The composition root: configuration in, a running gateway out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::http;
+use crate::http::listener;
+use crate::minds::{LoadError, Minds};
+use crate::telemetry::Metrics;
+use crate::upstream::{BuildError, Upstream};
+
+pub mod consider;
+
+pub use consider::Considered;
+
+/// What every request needs, built once.
+pub struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) minds: Minds,
+    pub(crate) upstream: Upstream,
+    pub(crate) metrics: Arc<Metrics>,
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Minds(#[from] LoadError),
+    #[error(transparent)]
+    Backend(#[from] BuildError),
+    #[error("{key} = \"{address}\": {error}")]
+    Bind { key: &'static str, address: SocketAddr, error: io::Error },
+    #[error("loading the minds stopped unexpectedly")]
+    Interrupted,
+}
+
+/// A gateway that serves until [`Running::shutdown`].
+pub struct Running {
+    /// Where clients reach it.
+    pub public: SocketAddr,
+    /// Where operators reach it.
+    pub admin: SocketAddr,
+    gateway: Arc<Gateway>,
+    public_tasks: TaskTracker,
+    admin_stop: CancellationToken,
+    admin_tasks: TaskTracker,
+}
+
+impl Gateway {
+    /// Loads the minds, builds the clients, binds both listeners and serves in the background.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        // Bind first: a port that is taken should not wait for models to load.
+        let (public, public_addr) = bind("server.listen", config.server.listen).await?;
+        let (admin, admin_addr) = bind("server.admin_listen", config.server.admin_listen).await?;
+        let upstream = Upstream::new(&config)?;
+        let loading = config.clone();
+        let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
+        let minds = minds.await.map_err(|_| StartError::Interrupted)??;
+        let stop = CancellationToken::new();
+        let gateway = Arc::new(Self {
+            permits: Arc::new(Semaphore::new(config.server.max_requests)),
+            minds,
+            upstream,
+            metrics: Metrics::new(),
+            stop: stop.clone(),
+            config,
+        });
+        let limits = gateway.config.server.clone();
+        let public_tasks = TaskTracker::new();
+        let router = http::public(Arc::clone(&gateway));
+        public_tasks.spawn(listener::serve(public, router, limits.clone(), stop, public_tasks.clone()));
+        let (admin_stop, admin_tasks) = (CancellationToken::new(), TaskTracker::new());
+        let router = http::admin(Arc::clone(&gateway));
+        admin_tasks.spawn(listener::serve(admin, router, limits, admin_stop.clone(), admin_tasks.clone()));
+        Ok(Running { public: public_addr, admin: admin_addr, gateway, public_tasks, admin_stop, admin_tasks })
+    }
+
+    /// One request's place among those in flight; `None` at the limit.
+    pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// No new work is welcome: the gateway is about to stop.
+    pub(crate) fn draining(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+}
+
+impl Running {
+    /// Stops accepting, lets requests and streams finish within `server.drain`, then stops.
+    /// Health and metrics answer until the end. False when something had to be cut off.
+    pub async fn shutdown(self) -> bool {
+        self.gateway.stop.cancel();
+        self.public_tasks.close();
+        let drained = tokio::time::timeout(self.gateway.config.server.drain, self.public_tasks.wait()).await.is_ok();
+        self.admin_stop.cancel();
+        self.admin_tasks.close();
+        drained
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    bound.await.map_err(|error| StartError::Bind { key, address, error })
+}

@@ -1,0 +1,69 @@
+//! From a request's view to what shall become of it: one crossing into the minds, the
+//! guards, then the pure decision. The relay, `/v1/route` and `mom route` all come by here.
+
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+
+use crate::config::Config;
+use crate::guard::{self, Enforcement};
+use crate::minds::{Judgement, Minds, verdicts_json};
+use crate::openai::View;
+use crate::route::{self, Availability, Decision, Features, Trace};
+
+/// What the gateway thinks of a request.
+#[derive(Debug)]
+pub struct Considered {
+    pub judgement: Judgement,
+    pub enforcement: Enforcement,
+    /// `None` when a guard stopped the request.
+    pub decision: Option<Decision>,
+    /// From view to decision.
+    pub took: Duration,
+}
+
+/// Judges and decides; `None` when the model's name stands for nothing.
+pub async fn consider(
+    config: &Config,
+    minds: &Minds,
+    view: &mut View<'_>,
+    headers: &HeaderMap,
+    availability: &(dyn Fn(&str) -> Availability + Sync),
+) -> Option<Considered> {
+    let started = Instant::now();
+    route::resolve(config, &view.model)?;
+    let judgement = minds.judge(std::mem::take(&mut view.input)).await;
+    let enforcement = guard::enforce(config, &judgement);
+    let decision = match enforcement.outcome.stops() {
+        Some(_) => None,
+        None => {
+            let target = route::resolve(config, &view.model)?;
+            let features = Features {
+                model: &view.model,
+                prompt_tokens: judgement.prompt_tokens,
+                max_output_tokens: view.max_output_tokens,
+                tools: view.tools,
+                images: view.images,
+                audio: view.audio,
+                json_schema: view.json_schema,
+                headers,
+            };
+            Some(route::decide(config, target, &features, &judgement, availability))
+        }
+    };
+    Some(Considered { judgement, enforcement, decision, took: started.elapsed() })
+}
+
+impl Considered {
+    /// The decision trace, as `/v1/route`, `mom route` and the log show it.
+    pub fn trace(&self, config: &Config, request_id: String) -> Trace {
+        let mut trace = Trace::new(request_id, config, &self.judgement, verdicts_json(&self.judgement));
+        trace.guard.clone_from(&self.enforcement.marks);
+        match (&self.decision, self.enforcement.outcome.stops()) {
+            (Some(decision), _) => trace.decided(config, decision),
+            (None, stopped) => trace.stopped(stopped.unwrap_or_default(), self.enforcement.outcome.sentence()),
+        }
+        trace.time("total", self.took);
+        trace
+    }
+}

@@ -1,0 +1,62 @@
+//! Before a request is looked at: its key, its size, its time.
+
+use axum::extract::Request;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::ApiError;
+use super::headers::GATEWAY_KEY;
+use crate::config::{Config, KeyDigest};
+
+/// Who calls, and the `Authorization` that is left for a backend.
+#[derive(Debug, Default)]
+pub(super) struct Caller {
+    /// Name of the `[keys.NAME]` section; `None` where no keys are configured.
+    pub key: Option<String>,
+    /// Absent when it was the gateway's own key.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// Checks the client's key. Every configured key is compared, each in constant time.
+pub(super) fn authenticate(config: &Config, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let authorization = headers.get(AUTHORIZATION).cloned();
+    if config.keys.is_empty() {
+        return Ok(Caller { key: None, authorization });
+    }
+    let own = headers.get(GATEWAY_KEY);
+    let presented = own.or(authorization.as_ref()).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let digest = KeyDigest::of(strip_bearer(presented));
+    let mut found = None;
+    for (name, key) in &config.keys {
+        if key.sha256.matches(&digest) {
+            found = Some(name.clone());
+        }
+    }
+    let key = Some(found.ok_or_else(ApiError::unauthorized)?);
+    Ok(Caller { key, authorization: authorization.filter(|_| own.is_some()) })
+}
+
+fn strip_bearer(value: &str) -> &str {
+    match value.split_at_checked(7) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer ") => key.trim(),
+        _ => value.trim(),
+    }
+}
+
+/// Reads the body, never more of it than the limit, never for longer than allowed.
+pub(super) async fn body(config: &Config, request: Request) -> Result<Bytes, ApiError> {
+    let limit = config.server.max_body_bytes;
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(ApiError::too_large(limit));
+    }
+    let collect = Limited::new(request.into_body(), limit).collect();
+    match tokio::time::timeout(config.server.read_timeout, collect).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(limit)),
+        Ok(Err(_)) => Err(ApiError::body_cut()),
+        Err(_) => Err(ApiError::body_timeout()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Accepting connections, and letting them finish.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Server;
+
+/// Serves `router` until `stop`; then takes no more connections and finishes the requests
+/// that run. Every connection is a task of `tracker`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Server,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+) {
+    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    let mut http = http1::Builder::new();
+    // A client that half-closes has left: that is how its departure reaches the backend.
+    http.half_close(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.read_timeout)
+        .max_buf_size(limits.max_header_bytes.max(8192));
+    let http = Arc::new(http);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        let (stream, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: waiting lets some close.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        tracker.spawn(connection(Arc::clone(&http), stream, router.clone(), stop.clone(), permit));
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    // The permit first: beyond the limit connections wait in the kernel's queue.
+    let permit = Arc::clone(connections).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Without this, small writes wait up to 40 ms for the peer's delayed acknowledgement.
+    stream.set_nodelay(true)?;
+    Ok((stream, permit))
+}
+
+async fn connection(
+    http: Arc<http1::Builder>,
+    stream: TcpStream,
+    router: Router,
+    stop: CancellationToken,
+    _permit: OwnedSemaphorePermit,
+) {
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients hang up in the middle of things; that is theirs to do.
+        tracing::debug!(%error, "connection ended early");
+    }
+}

@@ -1,0 +1,69 @@
+//! The gateway's own endpoints: what it offers, and what it thinks.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::{ApiError, intake};
+use crate::gateway::{Gateway, consider};
+use crate::openai::{Endpoint, View};
+use crate::route::Trace;
+
+/// 96 random bits, in the shape providers use.
+pub(super) fn request_id() -> String {
+    format!("mom-{:016x}{:08x}", rand::random::<u64>(), rand::random::<u32>())
+}
+
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Virtual models first, then backends by their own names.
+pub(super) async fn models(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    intake::authenticate(&gateway.config, &headers)?;
+    let config = &gateway.config;
+    let names = config.virtual_models.keys().chain(config.backends.keys());
+    let data: Vec<Value> = names.map(|name| describe(name)).collect();
+    Ok(Json(json!({"object": "list", "data": data})))
+}
+
+pub(super) async fn model(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    intake::authenticate(&gateway.config, &headers)?;
+    let known = crate::route::resolve(&gateway.config, &id).is_some();
+    if known { Ok(Json(describe(&id))) } else { Err(ApiError::unknown_model(&id)) }
+}
+
+fn describe(name: &str) -> Value {
+    json!({"id": name, "object": "model", "created": 0, "owned_by": "mom"})
+}
+
+/// A chat body in, the decision trace out; no backend is called.
+pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Trace>, ApiError> {
+    let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
+    let config = &gateway.config;
+    intake::authenticate(config, request.headers())?;
+    let headers = request.headers().clone();
+    let body = intake::body(config, request).await?;
+    let mut view = View::parse(&body, Endpoint::ChatCompletions)?;
+    let available = |backend: &str| gateway.upstream.availability(backend);
+    let considered = consider::consider(config, &gateway.minds, &mut view, &headers, &available).await;
+    let considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
+    Ok(Json(considered.trace(config, request_id())))
+}
+
+/// One `mom classify` line in, one out.
+pub(super) async fn classify(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Value>, ApiError> {
+    let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
+    intake::authenticate(&gateway.config, request.headers())?;
+    let body = intake::body(&gateway.config, request).await?;
+    drop(body);
+    Err(ApiError::internal())
+}

@@ -1,0 +1,219 @@
+//! The main job: a request in, a backend chosen, its answer relayed. Read [`relay`] from
+//! top to bottom to follow one request.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tracing::Instrument as _;
+
+use super::headers::{self, Added};
+use super::intake::{self, Caller};
+use super::stream::Relayed;
+use super::{ApiError, own};
+use crate::gateway::{Considered, Gateway, consider};
+use crate::guard::{Found, Outcome};
+use crate::openai::{Endpoint, View, refusal, rewrite};
+use crate::route::{self, Decision, Target, Unable};
+use crate::telemetry::{End, Record};
+use crate::upstream::{Answer, Call};
+
+pub(super) async fn chat_completions(gateway: State<Arc<Gateway>>, request: Request) -> Response {
+    accept(gateway, Endpoint::ChatCompletions, request).await
+}
+
+pub(super) async fn completions(gateway: State<Arc<Gateway>>, request: Request) -> Response {
+    accept(gateway, Endpoint::Completions, request).await
+}
+
+pub(super) async fn embeddings(gateway: State<Arc<Gateway>>, request: Request) -> Response {
+    accept(gateway, Endpoint::Embeddings, request).await
+}
+
+/// Wraps a request in its record and its place among those in flight.
+async fn accept(State(gateway): State<Arc<Gateway>>, endpoint: Endpoint, request: Request) -> Response {
+    let mut record = Record::new(Arc::clone(&gateway.metrics), endpoint.name(), own::request_id());
+    let mut added = Added::default();
+    added.set("x-mom-request-id", &record.request_id);
+    let span = record.span().clone();
+    let result = relay(&gateway, endpoint, request, &mut record, &mut added).instrument(span).await;
+    let mut response = match result {
+        Ok(Reply::Relay(answer, permit)) => {
+            record.status = answer.status.as_u16();
+            let price = gateway.config.backends.get(&answer.backend).map(|backend| backend.price).unwrap_or_default();
+            return relayed(*answer, record, price, permit, &added);
+        }
+        Ok(Reply::Own(response)) => response,
+        Err(error) => {
+            record.code = Some(error.code());
+            error.into_response()
+        }
+    };
+    record.status = response.status().as_u16();
+    record.end = End::Refused;
+    added.apply(response.headers_mut());
+    response
+}
+
+/// What a request comes to.
+enum Reply {
+    Relay(Box<Answer>, tokio::sync::OwnedSemaphorePermit),
+    Own(Response),
+}
+
+async fn relay(
+    gateway: &Gateway,
+    endpoint: Endpoint,
+    request: Request,
+    record: &mut Record,
+    added: &mut Added,
+) -> Result<Reply, ApiError> {
+    let permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
+    let config = &gateway.config;
+    let Caller { key, authorization } = intake::authenticate(config, request.headers())?;
+    record.key = key;
+    let client = request.headers().clone();
+    let query = request.uri().query().map(str::to_owned);
+    let body = intake::body(config, request).await?;
+
+    let mut view = View::parse(&body, endpoint)?;
+    record.stream = view.stream;
+    if endpoint == Endpoint::Embeddings && matches!(route::resolve(config, &view.model), Some(Target::Virtual(_))) {
+        return Err(ApiError::not_routable(&view.model));
+    }
+    let available = |backend: &str| gateway.upstream.availability(backend);
+    let considered = consider::consider(config, &gateway.minds, &mut view, &client, &available).await;
+    let considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
+    note(record, added, &considered);
+    let Some(decision) = &considered.decision else {
+        return stopped(considered.enforcement.outcome, endpoint, &view, &record.request_id).map(Reply::Own);
+    };
+    if let Some(unable) = decision.unable {
+        return Err(unable.into());
+    }
+
+    let rewritten = |backend: &crate::config::Backend, model: &str| {
+        rewrite::for_backend(&body, &view, model, backend.request_usage)
+    };
+    let call = Call {
+        path: endpoint.path(),
+        query: query.as_deref(),
+        headers: &headers::upstream(&client),
+        authorization: authorization.as_ref(),
+        body: &rewritten,
+    };
+    let sent = gateway.upstream.send(&decision.order, &call).await;
+    for attempt in &sent.attempts {
+        record.attempt(&attempt.backend, attempt.outcome.as_str(), attempt.retry);
+    }
+    let answer = sent.result?;
+    chosen(record, added, decision, &answer);
+    Ok(Reply::Relay(Box::new(answer), permit))
+}
+
+/// Puts the verdicts and the decision into the record and the headers.
+fn note(record: &mut Record, added: &mut Added, considered: &Considered) {
+    for (mind, verdict) in considered.judgement.verdict_labels() {
+        record.verdict(mind, &verdict);
+    }
+    for (mind, why) in considered.judgement.unavailable() {
+        record.unavailable(mind, &why.to_string());
+    }
+    record.decision = Some(considered.took);
+    for (guard, action) in considered.enforcement.marks.iter().filter_map(|mark| mark.split_once('=')) {
+        record.guard(guard, action.split(':').next().unwrap_or(action));
+    }
+    if let Some(intent) = considered.judgement.intent.verdict() {
+        intent.category().0.clone_into(&mut record.category);
+    }
+    let reasons = match &considered.decision {
+        Some(decision) => {
+            record.route.clone_from(&decision.route);
+            decision.reasons.join(",")
+        }
+        None => considered.enforcement.outcome.stops().unwrap_or_default().to_owned(),
+    };
+    record.reasons = reasons;
+    added.set("x-mom-route", &record.route);
+    added.set("x-mom-category", &record.category);
+    added.set("x-mom-reason", &record.reasons);
+    added.set("x-mom-decision-us", &considered.took.as_micros().to_string());
+    added.set("x-mom-guard", &considered.enforcement.marks.join("; "));
+    added.set("x-mom-unavailable", &unavailable(considered));
+}
+
+fn unavailable(considered: &Considered) -> String {
+    let missing = considered.judgement.unavailable();
+    let missing: Vec<String> = missing.map(|(mind, why)| format!("{mind}={why}")).collect();
+    missing.join(", ")
+}
+
+/// A guard's word: an error, or a refusal that looks like any other answer.
+fn stopped(outcome: Outcome, endpoint: Endpoint, view: &View<'_>, id: &str) -> Result<Response, ApiError> {
+    let found = match outcome {
+        Outcome::Refused(_) if endpoint == Endpoint::ChatCompletions => return Ok(refused(view, id)),
+        Outcome::Refused(found) | Outcome::Blocked(found) => found,
+        Outcome::Unavailable | Outcome::Pass | Outcome::Flagged => return Err(ApiError::guard_unavailable()),
+    };
+    Err(match found {
+        Found::Jailbreak => ApiError::jailbreak(),
+        Found::Pii => ApiError::pii(),
+    })
+}
+
+fn refused(view: &View<'_>, id: &str) -> Response {
+    let id = format!("chatcmpl-{id}");
+    let (kind, text) = if view.stream {
+        ("text/event-stream", refusal::stream(&id, &view.model, own::unix_seconds()))
+    } else {
+        ("application/json", refusal::answer(&id, &view.model, own::unix_seconds()))
+    };
+    (StatusCode::OK, [(CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+}
+
+/// The backend that answered, which may be a fallback.
+fn chosen(record: &mut Record, added: &mut Added, decision: &Decision, answer: &Answer) {
+    record.backend.clone_from(&answer.backend);
+    record.model.clone_from(&answer.model);
+    if decision.order.first() != Some(&answer.backend) {
+        record.reasons.push_str(",upstream_fallback");
+        added.set("x-mom-reason", &record.reasons);
+    }
+    added.set("x-mom-backend", &answer.backend);
+    added.set("x-mom-model", &answer.model);
+}
+
+fn relayed(
+    answer: Answer,
+    record: Record,
+    price: crate::config::Price,
+    permit: tokio::sync::OwnedSemaphorePermit,
+    added: &Added,
+) -> Response {
+    let text = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let length = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    let encoding = text(CONTENT_ENCODING).map(str::to_owned);
+    let events = text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream"));
+    let mut headers: HeaderMap = headers::downstream(&answer.headers);
+    added.apply(&mut headers);
+    let body = Relayed::new(answer.body, length, encoding, events, record, price, permit);
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+impl From<Unable> for ApiError {
+    fn from(unable: Unable) -> Self {
+        match unable {
+            Unable::ContextLength => Self::context_length(),
+            Unable::Capability | Unable::MaxCost => Self::no_able_backend(unable.code()),
+            Unable::Broken => crate::upstream::UpstreamError::Broken(std::time::Duration::from_secs(1)).into(),
+            Unable::Full => crate::upstream::UpstreamError::Busy.into(),
+            Unable::Mind => Self::guard_unavailable(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The body a client reads: the backend's bytes as they come, listened to for usage, and an
+//! honest end. A stream that breaks off says so and never looks finished.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::ApiError;
+use crate::config::Price;
+use crate::openai::usage::decoded;
+use crate::openai::{Usage, sse};
+use crate::telemetry::{End, Record};
+use crate::upstream::{self, BodyError};
+
+/// Largest non-streamed answer that is kept to read its usage. Larger ones are relayed unread.
+const MAX_READ: usize = 16 << 20;
+
+/// Relays an answer and finishes its record. Dropping it early is the client leaving.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    body: upstream::Body,
+    length: Option<u64>,
+    tap: Tap,
+    record: Record,
+    price: Price,
+    end: Ending,
+    /// This request's place among those in flight, held until the last byte.
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+enum Tap {
+    Events(sse::Reader),
+    /// Chunks are shared, not copied.
+    Whole {
+        encoding: Option<String>,
+        chunks: Vec<Bytes>,
+        bytes: usize,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    NotYet,
+    /// The error event is out; one turn to flush it, then the connection goes.
+    Flush(BodyError),
+    Abort(BodyError),
+}
+
+impl Relayed {
+    /// `length` is the announced content length, `events` whether the answer is an event stream.
+    pub(super) fn new(
+        body: upstream::Body,
+        length: Option<u64>,
+        encoding: Option<String>,
+        events: bool,
+        record: Record,
+        price: Price,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let tap = if events && encoding.is_none() {
+            Tap::Events(sse::Reader::default())
+        } else {
+            Tap::Whole { encoding, chunks: Vec::new(), bytes: 0 }
+        };
+        Self { body, length, tap, record, price, end: Ending::NotYet, _permit: permit }
+    }
+
+    fn listen(&mut self, data: &Bytes) {
+        let record = &mut self.record;
+        if record.first_byte.is_none() {
+            record.first_byte = Some(record.elapsed());
+        }
+        match &mut self.tap {
+            Tap::Events(reader) => reader.feed(data, |event| record.usage = Usage::from_json(event).or(record.usage)),
+            Tap::Whole { chunks, bytes, .. } => {
+                *bytes += data.len();
+                if *bytes <= MAX_READ {
+                    chunks.push(data.clone());
+                } else {
+                    chunks.clear();
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, end: End) {
+        self.record.end = end;
+        if let Tap::Whole { encoding, chunks, .. } = &mut self.tap {
+            let whole = std::mem::take(chunks).concat();
+            self.record.usage = decoded(encoding.as_deref(), &whole).and_then(|json| Usage::from_json(&json));
+        }
+        self.record.cost_usd =
+            self.record.usage.map(|usage| self.price.cost(usage.prompt, usage.cached, usage.completion));
+    }
+
+    /// The event that tells a streaming client the rest is missing.
+    fn error_event(&self, error: BodyError) -> Option<Bytes> {
+        let Tap::Events(reader) = &self.tap else { return None };
+        let close_open_event = if reader.at_boundary() { "" } else { "\n\n" };
+        Some(format!("{close_open_event}data: {}\n\n", ApiError::from(error).to_json()).into())
+    }
+}
+
+impl Body for Relayed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.end {
+            Ending::NotYet => {}
+            Ending::Flush(error) => {
+                self.end = Ending::Abort(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Ending::Abort(error) => return Poll::Ready(Some(Err(error))),
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    let data = data.clone();
+                    self.listen(&data);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.finish(End::Cut);
+                let Some(event) = self.error_event(error) else { return Poll::Ready(Some(Err(error))) };
+                self.end = Ending::Flush(error);
+                Poll::Ready(Some(Ok(Frame::data(event))))
+            }
+            None => {
+                self.finish(End::Complete);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Always asked for the end: that is where the record is finished.
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        // A client may leave right after the last byte without reading the end.
+        if self.record.end == End::ClientLeft && Body::is_end_stream(&self.body) {
+            self.finish(End::Complete);
+        }
+    }
+}
