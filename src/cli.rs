@@ -13,6 +13,7 @@ mod check;
 mod classify;
 mod demo_backend;
 mod eval;
+mod health;
 mod keys;
 mod models;
 mod route;
@@ -58,6 +59,8 @@ enum Command {
     Bench(bench::Args),
     /// A scripted OpenAI-compatible server for trying things out.
     DemoBackend(demo_backend::Args),
+    /// Ask a running gateway whether it is ready.
+    Health(health::Args),
     /// Make client keys for `[keys]`.
     Keys(keys::Args),
 }
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
         Command::Models(args) => models::run(args),
         Command::Bench(args) => bench::run(args),
         Command::DemoBackend(args) => demo_backend::run(args),
+        Command::Health(args) => health::run(args),
         Command::Keys(args) => keys::run(args),
     };
     result.unwrap_or_else(|failure| {
