@@ -57,7 +57,12 @@ pub async fn consider(
 impl Considered {
     /// The decision trace, as `/v1/route`, `mom route` and the log show it.
     pub fn trace(&self, config: &Config, request_id: String) -> Trace {
-        let mut trace = Trace::new(request_id, config, &self.judgement, verdicts_json(&self.judgement));
+        let mut verdicts = verdicts_json(&self.judgement);
+        // Hundreds of numbers that explain nothing; `similar_to` is what routing reads.
+        for verdict in verdicts.values_mut().filter_map(|verdict| verdict.as_object_mut()) {
+            verdict.shift_remove("embedding");
+        }
+        let mut trace = Trace::new(request_id, config, &self.judgement, verdicts);
         trace.guard.clone_from(&self.enforcement.marks);
         match (&self.decision, self.enforcement.outcome.stops()) {
             (Some(decision), _) => trace.decided(config, decision),

@@ -14,6 +14,7 @@ use super::headers::{self, Added};
 use super::intake::{self, Caller};
 use super::stream::Relayed;
 use super::{ApiError, own};
+use crate::config::{Backend, Config, LogFormat, Price};
 use crate::gateway::{Considered, Gateway, consider};
 use crate::guard::{Found, Outcome};
 use crate::openai::{Endpoint, View, refusal, rewrite};
@@ -87,7 +88,7 @@ async fn relay(
     let available = |backend: &str| gateway.upstream.availability(backend);
     let considered = consider::consider(config, &gateway.minds, &mut view, &client, &available).await;
     let considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
-    note(record, added, &considered);
+    note(config, record, added, &considered);
     let Some(decision) = &considered.decision else {
         return stopped(considered.enforcement.outcome, endpoint, &view, &record.request_id).map(Reply::Own);
     };
@@ -95,9 +96,7 @@ async fn relay(
         return Err(unable.into());
     }
 
-    let rewritten = |backend: &crate::config::Backend, model: &str| {
-        rewrite::for_backend(&body, &view, model, backend.request_usage)
-    };
+    let rewritten = |backend: &Backend, model: &str| rewrite::for_backend(&body, &view, model, backend.request_usage);
     let call = Call {
         path: endpoint.path(),
         query: query.as_deref(),
@@ -115,7 +114,11 @@ async fn relay(
 }
 
 /// Puts the verdicts and the decision into the record and the headers.
-fn note(record: &mut Record, added: &mut Added, considered: &Considered) {
+fn note(config: &Config, record: &mut Record, added: &mut Added, considered: &Considered) {
+    if config.telemetry.log == LogFormat::Json {
+        let trace = considered.trace(config, record.request_id.clone());
+        record.trace = serde_json::to_string(&trace).ok();
+    }
     for (mind, verdict) in considered.judgement.verdict_labels() {
         record.verdict(mind, &verdict);
     }
@@ -189,7 +192,7 @@ fn chosen(record: &mut Record, added: &mut Added, decision: &Decision, answer: &
 fn relayed(
     answer: Answer,
     record: Record,
-    price: crate::config::Price,
+    price: Price,
     permit: tokio::sync::OwnedSemaphorePermit,
     added: &Added,
 ) -> Response {

@@ -61,6 +61,8 @@ pub struct Record {
     pub cost_usd: Option<f64>,
     pub tries: usize,
     pub end: End,
+    /// The decision trace as JSON, for the JSON log.
+    pub trace: Option<String>,
 }
 
 impl Record {
@@ -93,6 +95,7 @@ impl Record {
             cost_usd: None,
             tries: 0,
             end: End::default(),
+            trace: None,
         }
     }
 
@@ -209,6 +212,7 @@ impl Drop for Record {
             cached_tokens = self.usage.map(|usage| usage.cached),
             completion_tokens = self.usage.map(|usage| usage.completion),
             cost_usd = self.cost_usd,
+            trace = self.trace,
             "request"
         );
     }
