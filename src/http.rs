@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -32,6 +33,7 @@ pub(crate) fn public(gateway: Arc<Gateway>) -> Router {
         .route("/v1/classify", post(own::classify))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&gateway), intake::headers))
         .layer(CatchPanicLayer::custom(error::panicked))
         .with_state(gateway)
 }

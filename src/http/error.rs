@@ -62,6 +62,11 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
+    pub(super) fn headers_too_large(bytes: usize, fields: usize) -> Self {
+        let message = format!("The request headers exceed the limit of {bytes} bytes or {fields} fields.");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
     pub(super) fn body_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The request body did not arrive in time.")
     }

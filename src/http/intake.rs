@@ -1,6 +1,10 @@
 //! Before a request is looked at: its key, its size, its time.
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue};
@@ -9,6 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use super::ApiError;
 use super::headers::GATEWAY_KEY;
 use crate::config::{Config, KeyDigest};
+use crate::gateway::Gateway;
 
 /// Who calls, and the `Authorization` that is left for a backend.
 #[derive(Debug, Default)]
@@ -43,6 +48,21 @@ fn strip_bearer(value: &str) -> &str {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer ") => key.trim(),
         _ => value.trim(),
     }
+}
+
+/// Most header fields of a request.
+const MAX_HEADERS: usize = 100;
+
+/// Refuses absurd headers with an answer a client can read. The parser below allows a few
+/// times as much before it hangs up without one.
+pub(super) async fn headers(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let limit = gateway.config.server.max_header_bytes;
+    if bytes > limit || headers.len() > MAX_HEADERS {
+        return ApiError::headers_too_large(limit, MAX_HEADERS).into_response();
+    }
+    next.run(request).await
 }
 
 /// Reads the body, never more of it than the limit, never for longer than allowed.

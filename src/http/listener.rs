@@ -29,7 +29,9 @@ pub(crate) async fn serve(
     http.half_close(false)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.read_timeout)
-        .max_buf_size(limits.max_header_bytes.max(8192));
+        // Beyond these the parser hangs up; up to the configured limit `intake::headers` answers.
+        .max_buf_size(limits.max_header_bytes.saturating_mul(4).max(64 * 1024))
+        .max_headers(400);
     let http = Arc::new(http);
     loop {
         let accepted = tokio::select! {
