@@ -16,6 +16,7 @@ use crate::minds::{LoadError, Minds};
 use crate::telemetry::Metrics;
 use crate::upstream::{BuildError, Upstream};
 
+pub mod classify;
 pub mod consider;
 
 pub use consider::Considered;

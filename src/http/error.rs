@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde_json::json;
 
+use crate::gateway::classify::BadLine;
 use crate::openai::ParseError;
 use crate::upstream::{BodyError, UpstreamError};
 
@@ -65,6 +66,10 @@ impl ApiError {
     pub(super) fn headers_too_large(bytes: usize, fields: usize) -> Self {
         let message = format!("The request headers exceed the limit of {bytes} bytes or {fields} fields.");
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
+    pub(super) fn bad_line(bad: &BadLine) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", format!("We could not read the line: {bad}."))
     }
 
     pub(super) fn body_timeout() -> Self {

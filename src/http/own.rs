@@ -9,6 +9,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{ApiError, intake};
+use crate::gateway::classify::Line;
 use crate::gateway::{Gateway, consider};
 use crate::openai::{Endpoint, View};
 use crate::route::Trace;
@@ -64,6 +65,6 @@ pub(super) async fn classify(State(gateway): State<Arc<Gateway>>, request: Reque
     let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
     intake::authenticate(&gateway.config, request.headers())?;
     let body = intake::body(&gateway.config, request).await?;
-    drop(body);
-    Err(ApiError::internal())
+    let line = Line::parse(&body).map_err(|bad| ApiError::bad_line(&bad))?;
+    Ok(Json(line.judge(&gateway.minds).await))
 }

@@ -1,0 +1,113 @@
+//! One `mom classify` line in, one out: the same for the command and for `/v1/classify`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::minds::{Judgement, Minds, verdicts_json};
+use crate::openai::content::{self, Message};
+use crate::openai::judged::{Input, Part};
+
+/// A line as read: what to judge, and the `id` to answer under.
+#[derive(Debug)]
+pub struct Line {
+    /// As given: any JSON value.
+    id: Value,
+    input: Input,
+}
+
+/// A line that cannot be read; `id` is null where even that could not be.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BadLine {
+    pub id: Value,
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    messages: Option<Vec<Message<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct OnlyId<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+}
+
+impl Line {
+    pub fn parse(line: &[u8]) -> Result<Self, BadLine> {
+        let bad = |id, message| BadLine { id, message };
+        let text = std::str::from_utf8(line).map_err(|_| bad(Value::Null, "not valid UTF-8".to_owned()))?;
+        let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|line| line.id);
+        let id = id.map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap_or_default());
+        let wire: Wire<'_> = match serde_json::from_str(text) {
+            Ok(wire) => wire,
+            Err(error) => return Err(bad(id, error.to_string())),
+        };
+        let input = match (wire.text, wire.messages) {
+            (Some(text), None) => {
+                let text = text.into_owned();
+                Input { parts: vec![Part { place: None, text, guarded: true, ask: true }], not_text: false }
+            }
+            (None, Some(messages)) => content::judged(&messages),
+            _ => return Err(bad(id, "give either `text` or `messages`".to_owned())),
+        };
+        Ok(Self { id, input })
+    }
+
+    /// Judges the line and renders the answer.
+    pub async fn judge(self, minds: &Minds) -> Value {
+        let judgement = minds.judge(self.input).await;
+        render(self.id, &judgement)
+    }
+}
+
+impl BadLine {
+    pub fn to_json(&self) -> Value {
+        json!({"id": self.id, "error": self.message})
+    }
+}
+
+fn render(id: Value, judgement: &Judgement) -> Value {
+    let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let timings = judgement.timings;
+    let mut line = Map::new();
+    line.insert("id".to_owned(), id);
+    line.extend(verdicts_json(judgement));
+    line.insert("windows".to_owned(), judgement.windows.into());
+    let timing = json!({
+        "tokenize": micros(timings.tokenize), "queue": micros(timings.queue),
+        "infer": micros(timings.infer), "total": micros(timings.total)
+    });
+    line.insert("timing_us".to_owned(), timing);
+    Value::Object(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_back_as_given() {
+        for id in ["null", "1.50", "\"a\"", "{\"deep\":[1]}"] {
+            let line = Line::parse(format!("{{\"text\":\"x\",\"id\":{id}}}").as_bytes()).unwrap();
+            assert_eq!(line.id, serde_json::from_str::<Value>(id).unwrap());
+        }
+    }
+
+    #[test]
+    fn bad_lines_keep_their_id() {
+        let id = |line: &[u8]| Line::parse(line).unwrap_err().id;
+        assert_eq!(id(br#"{"id":7}"#), 7);
+        assert_eq!(id(br#"{"id":7,"text":3}"#), 7);
+        assert_eq!(id(br#"{"id":7,"text":"a","messages":[]}"#), 7);
+        assert_eq!(id(b"{\"id\":7,\"text\":\"\xff\"}"), Value::Null);
+        assert_eq!(id(b"not json"), Value::Null);
+    }
+}
