@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -13,8 +13,8 @@ use crate::openai::judged::{Input, Part};
 /// A line as read: what to judge, and the `id` to answer under.
 #[derive(Debug)]
 pub struct Line {
-    /// As given: any JSON value.
-    id: Value,
+    /// As given: any JSON value, spelled as it was.
+    id: Box<RawValue>,
     input: Input,
 }
 
@@ -22,8 +22,16 @@ pub struct Line {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct BadLine {
-    pub id: Value,
-    pub message: String,
+    id: Box<RawValue>,
+    message: String,
+}
+
+/// The line that goes out.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    id: Box<RawValue>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -43,9 +51,10 @@ struct OnlyId<'a> {
 impl Line {
     pub fn parse(line: &[u8]) -> Result<Self, BadLine> {
         let bad = |id, message| BadLine { id, message };
-        let text = std::str::from_utf8(line).map_err(|_| bad(Value::Null, "not valid UTF-8".to_owned()))?;
+        let null = || RawValue::NULL.to_owned();
+        let text = std::str::from_utf8(line).map_err(|_| bad(null(), "not valid UTF-8".to_owned()))?;
         let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|line| line.id);
-        let id = id.map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap_or_default());
+        let id = id.map_or_else(null, RawValue::to_owned);
         let wire: Wire<'_> = match serde_json::from_str(text) {
             Ok(wire) => wire,
             Err(error) => return Err(bad(id, error.to_string())),
@@ -62,31 +71,29 @@ impl Line {
     }
 
     /// Judges the line and renders the answer.
-    pub async fn judge(self, minds: &Minds) -> Value {
+    pub async fn judge(self, minds: &Minds) -> Answer {
         let judgement = minds.judge(self.input).await;
         render(self.id, &judgement)
     }
 }
 
 impl BadLine {
-    pub fn to_json(&self) -> Value {
-        json!({"id": self.id, "error": self.message})
+    pub fn into_answer(self) -> Answer {
+        Answer { id: self.id, rest: Map::from_iter([("error".to_owned(), self.message.into())]) }
     }
 }
 
-fn render(id: Value, judgement: &Judgement) -> Value {
+fn render(id: Box<RawValue>, judgement: &Judgement) -> Answer {
     let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let timings = judgement.timings;
-    let mut line = Map::new();
-    line.insert("id".to_owned(), id);
-    line.extend(verdicts_json(judgement));
+    let mut line = verdicts_json(judgement);
     line.insert("windows".to_owned(), judgement.windows.into());
     let timing = json!({
         "tokenize": micros(timings.tokenize), "queue": micros(timings.queue),
         "infer": micros(timings.infer), "total": micros(timings.total)
     });
     line.insert("timing_us".to_owned(), timing);
-    Value::Object(line)
+    Answer { id, rest: line }
 }
 
 #[cfg(test)]
@@ -97,17 +104,17 @@ mod tests {
     fn ids_come_back_as_given() {
         for id in ["null", "1.50", "\"a\"", "{\"deep\":[1]}"] {
             let line = Line::parse(format!("{{\"text\":\"x\",\"id\":{id}}}").as_bytes()).unwrap();
-            assert_eq!(line.id, serde_json::from_str::<Value>(id).unwrap());
+            assert_eq!(line.id.get(), id);
         }
     }
 
     #[test]
     fn bad_lines_keep_their_id() {
-        let id = |line: &[u8]| Line::parse(line).unwrap_err().id;
-        assert_eq!(id(br#"{"id":7}"#), 7);
-        assert_eq!(id(br#"{"id":7,"text":3}"#), 7);
-        assert_eq!(id(br#"{"id":7,"text":"a","messages":[]}"#), 7);
-        assert_eq!(id(b"{\"id\":7,\"text\":\"\xff\"}"), Value::Null);
-        assert_eq!(id(b"not json"), Value::Null);
+        let id = |line: &[u8]| Line::parse(line).unwrap_err().id.get().to_owned();
+        assert_eq!(id(br#"{"id":7}"#), "7");
+        assert_eq!(id(br#"{"id":7,"text":3}"#), "7");
+        assert_eq!(id(br#"{"id":7,"text":"a","messages":[]}"#), "7");
+        assert_eq!(id(b"{\"id\":7,\"text\":\"\xff\"}"), "null");
+        assert_eq!(id(b"not json"), "null");
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{ApiError, intake};
-use crate::gateway::classify::Line;
+use crate::gateway::classify::{Answer, Line};
 use crate::gateway::{Gateway, consider};
 use crate::openai::{Endpoint, View};
 use crate::route::Trace;
@@ -61,7 +61,7 @@ pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request)
 }
 
 /// One `mom classify` line in, one out.
-pub(super) async fn classify(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Value>, ApiError> {
+pub(super) async fn classify(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Answer>, ApiError> {
     let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
     intake::authenticate(&gateway.config, request.headers())?;
     let body = intake::body(&gateway.config, request).await?;
