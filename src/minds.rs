@@ -2,8 +2,33 @@
 //!
 //! [`Minds::judge`] is the one crossing from the request path into the inference threads.
 
-mod verdict;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::config::{Config, Exemplar, Mind, Provider};
+
+mod batch;
+mod encoder;
+mod engine;
+mod judge;
+mod load;
+mod manifest;
+mod name;
+mod normalise;
+mod readable;
+mod reading;
+mod secrets;
+mod spans;
+mod tokenizer;
+mod verdict;
+mod window;
+
+pub use engine::EngineError;
+pub use load::LoadError;
+pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
+pub use name::{MindName, Size};
 pub use verdict::{
     COMPLEXITIES, Embedding, Given, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Place, Span, Timings,
     Unavailable,
@@ -27,4 +52,47 @@ pub struct Part {
     pub guarded: bool,
     /// The person's own ask: brain and similarity read it.
     pub ask: bool,
+}
+
+/// The loaded minds. Cheap to clone; the last clone ends the inference threads.
+#[derive(Clone)]
+pub struct Minds(Arc<load::Loaded>);
+
+/// How one mind stands, for `/readyz` and `mom models verify`.
+#[derive(Clone, Debug)]
+pub struct MindStatus {
+    pub role: String,
+    pub name: Arc<str>,
+    /// The execution provider that really runs it.
+    pub provider: Provider,
+    /// A real inference has run, and the engine is alive.
+    pub ready: bool,
+    pub warm_up: Duration,
+}
+
+impl Minds {
+    /// Loads what `config` switches on: verifies every sha256, opens each graph once, runs a
+    /// real inference. Blocks for as long as that takes.
+    pub fn load(config: &Config) -> Result<Self, LoadError> {
+        Self::open(&config.models_dir, &config.minds, &config.exemplars)
+    }
+
+    /// [`Minds::load`] without a whole configuration.
+    pub fn open(
+        models_dir: &Path,
+        minds: &BTreeMap<String, Mind>,
+        exemplars: &BTreeMap<String, Exemplar>,
+    ) -> Result<Self, LoadError> {
+        load::load(models_dir, minds, exemplars).map(|loaded| Self(Arc::new(loaded)))
+    }
+
+    /// Judges every text of one request. Never fails: [`Given::Unavailable`] says why.
+    pub async fn judge(&self, input: Input) -> Judgement {
+        self.0.judge(input).await
+    }
+
+    /// One entry per mind that is switched on.
+    pub fn status(&self) -> Vec<MindStatus> {
+        self.0.status()
+    }
 }
