@@ -2,46 +2,79 @@
 //!
 //! [`Minds::judge`] is the one crossing from the request path into the inference threads.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Exemplar, Mind, Provider};
+
+mod batch;
+mod encoder;
+mod engine;
+mod judge;
+mod load;
+mod manifest;
+mod name;
+mod normalise;
+mod readable;
+mod reading;
+mod render;
+mod secrets;
+mod spans;
+mod tokenizer;
 mod verdict;
+mod window;
 
 pub use crate::openai::judged::{Input, Part, Place};
+pub use engine::EngineError;
+pub use load::LoadError;
+pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
+pub use name::{MindName, Size};
+pub use render::verdicts_json;
 pub use verdict::{
     COMPLEXITIES, Embedding, Given, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings, Unavailable,
 };
 
-/// Stands in until the inference threads are merged: every mind is off.
-pub struct Minds;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct LoadError;
+/// The loaded minds. Cheap to clone; the last clone ends the inference threads.
+#[derive(Clone)]
+pub struct Minds(Arc<load::Loaded>);
+
+/// How one mind stands, for `/readyz` and `mom models verify`.
+#[derive(Clone, Debug)]
 pub struct MindStatus {
     pub role: String,
-    pub name: std::sync::Arc<str>,
-    pub provider: String,
+    pub name: Arc<str>,
+    /// The execution provider that really runs it.
+    pub provider: Provider,
+    /// A real inference has run, and the engine is alive.
     pub ready: bool,
-    pub warm_up: std::time::Duration,
+    pub warm_up: Duration,
 }
+
 impl Minds {
-    pub fn load(_: &crate::config::Config) -> Result<Self, LoadError> {
-        Ok(Self)
+    /// Loads what `config` switches on: verifies every sha256, opens each graph once, runs a
+    /// real inference. Blocks for as long as that takes.
+    pub fn load(config: &Config) -> Result<Self, LoadError> {
+        Self::open(&config.models_dir, &config.minds, &config.exemplars)
     }
-    pub async fn judge(&self, _: Input) -> Judgement {
-        Judgement {
-            intent: Given::Off,
-            jailbreak: Given::Off,
-            pii: Given::Off,
-            embedding: Given::Off,
-            names: MindNames::default(),
-            judged: vec![],
-            prompt_tokens: 0,
-            windows: 0,
-            timings: Timings::default(),
-        }
+
+    /// [`Minds::load`] without a whole configuration.
+    pub fn open(
+        models_dir: &Path,
+        minds: &BTreeMap<String, Mind>,
+        exemplars: &BTreeMap<String, Exemplar>,
+    ) -> Result<Self, LoadError> {
+        load::load(models_dir, minds, exemplars).map(|loaded| Self(Arc::new(loaded)))
     }
+
+    /// Judges every text of one request. Never fails: [`Given::Unavailable`] says why.
+    pub async fn judge(&self, input: Input) -> Judgement {
+        self.0.judge(input).await
+    }
+
+    /// One entry per mind that is switched on.
     pub fn status(&self) -> Vec<MindStatus> {
-        vec![]
+        self.0.status()
     }
-}
-pub fn verdicts_json(_: &Judgement) -> serde_json::Map<String, serde_json::Value> {
-    Default::default()
 }

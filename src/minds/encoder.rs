@@ -1,0 +1,267 @@
+//! Heads: from what the graph said about each window to one verdict. Pure.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::Engine;
+use super::engine::Row;
+use super::reading::{Reader, Reading, Stream};
+use super::secrets::SECRET;
+use super::spans::{self, Found};
+use super::tokenizer::Token;
+use super::window;
+use super::{Embedding, Input, Intent, Jailbreak, Span};
+
+/// Minds that share one graph, and so one forward pass.
+pub(super) struct Encoder {
+    pub(super) reader: Reader,
+    pub(super) engine: Engine,
+    pub(super) heads: Heads,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    pub(super) intent: Option<IntentHead>,
+    pub(super) jailbreak: Option<JailbreakHead>,
+    pub(super) pii: Option<PiiHead>,
+    pub(super) similarity: Option<SimilarityHead>,
+}
+
+/// One output of the graph.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// Position in a [`Row`].
+    pub(super) index: usize,
+    pub(super) temperature: f32,
+}
+
+/// How long a mind may take and how many may wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) deadline: Duration,
+    pub(super) queue: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct IntentHead {
+    pub(super) limits: Limits,
+    pub(super) category: Head,
+    pub(super) complexity: Option<Head>,
+    pub(super) labels: Arc<[String]>,
+}
+
+#[derive(Debug)]
+pub(super) struct JailbreakHead {
+    pub(super) limits: Limits,
+    pub(super) head: Head,
+    /// Index of the label `jailbreak`.
+    pub(super) positive: usize,
+    pub(super) threshold: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct PiiHead {
+    pub(super) limits: Limits,
+    pub(super) head: Head,
+    pub(super) labels: Vec<Arc<str>>,
+    pub(super) threshold: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct SimilarityHead {
+    pub(super) limits: Limits,
+    pub(super) head: Head,
+    pub(super) threshold: f32,
+    pub(super) exemplars: Exemplars,
+}
+
+/// Unit vectors of the configured texts, by exemplar name.
+pub(super) type Exemplars = Vec<(String, Vec<Vec<f32>>)>;
+
+/// One window of a stream and its answer.
+#[derive(Clone, Copy)]
+pub(super) struct Answered<'a> {
+    pub(super) stream: &'a Stream,
+    pub(super) window: &'a Range<usize>,
+    pub(super) row: &'a Row,
+}
+
+impl Answered<'_> {
+    fn output(&self, head: Head) -> &[f32] {
+        self.row.get(head.index).map_or(&[], Vec::as_slice)
+    }
+
+    fn weight(&self) -> f32 {
+        self.window.len().max(1) as f32
+    }
+}
+
+impl Heads {
+    pub(super) fn limits(&self) -> impl Iterator<Item = Limits> {
+        let intent = self.intent.as_ref().map(|mind| mind.limits);
+        let jailbreak = self.jailbreak.as_ref().map(|mind| mind.limits);
+        let pii = self.pii.as_ref().map(|mind| mind.limits);
+        let similarity = self.similarity.as_ref().map(|mind| mind.limits);
+        [jailbreak, pii, intent, similarity].into_iter().flatten()
+    }
+
+    /// Whether the graph's outputs have the widths the labels ask for; `row` answers a text.
+    pub(super) fn check(&self, row: &Row, tokens: usize) -> Result<(), String> {
+        let width = |head: Head| row.get(head.index).map_or(0, Vec::len);
+        let mut wanted = Vec::new();
+        if let Some(intent) = &self.intent {
+            wanted.push(("category", width(intent.category), intent.labels.len()));
+            wanted.extend(intent.complexity.map(|head| ("complexity", width(head), 3)));
+        }
+        wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), 2)));
+        wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.width())));
+        if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
+            return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
+        }
+        match row.iter().flatten().all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err("it answers with values that are not numbers".to_owned()),
+        }
+    }
+}
+
+impl IntentHead {
+    /// Token-weighted mean of the windows' logits, then probabilities.
+    pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Intent {
+        let scores = |head: Head| softmax(&weighted_mean(windows, head), head.temperature);
+        let complexity = self.complexity.and_then(|head| scores(head).try_into().ok());
+        Intent { labels: Arc::clone(&self.labels), scores: scores(self.category), complexity }
+    }
+}
+
+impl JailbreakHead {
+    /// The worst window decides.
+    pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Jailbreak {
+        let score = |window: &Answered<'_>| {
+            softmax(window.output(self.head), self.head.temperature).get(self.positive).copied().unwrap_or(0.0)
+        };
+        Jailbreak { score: windows.iter().map(score).fold(0.0, f32::max), threshold: self.threshold }
+    }
+}
+
+impl PiiHead {
+    fn width(&self) -> usize {
+        2 * self.labels.len() + 1
+    }
+
+    /// Model spans under pattern spans, from the threshold up.
+    pub(super) fn verdict(
+        &self,
+        input: &Input,
+        reading: &Reading,
+        windows: &[Answered<'_>],
+        frame: usize,
+    ) -> Vec<Span> {
+        let mut found = Vec::new();
+        for stream in windows.chunk_by(|a, b| std::ptr::eq(a.stream, b.stream)) {
+            let Some(first) = stream.first() else { continue };
+            found.extend(self.decode(&first.stream.tokens, stream, frame));
+        }
+        let name = |label: usize| self.labels.get(label).cloned().unwrap_or_default();
+        let under = found.into_iter().map(|span| relabel(span, name)).collect();
+        let over = reading.patterns.iter().cloned().map(|span| relabel(span, |label| self.pattern_label(label)));
+        let spans = spans::overlay(under, over.collect());
+        let sure = spans.into_iter().filter(|span| span.score >= self.threshold);
+        sure.map(|span| Span {
+            place: input.parts.get(span.part as usize).and_then(|part| part.place),
+            start: span.start as usize,
+            end: span.end as usize,
+            label: span.label,
+            score: span.score,
+        })
+        .collect()
+    }
+
+    fn pattern_label(&self, label: &'static str) -> Arc<str> {
+        debug_assert!(label == SECRET || self.labels.iter().any(|known| **known == *label));
+        self.labels.iter().find(|known| ***known == *label).cloned().unwrap_or_else(|| label.into())
+    }
+
+    fn decode(&self, tokens: &[Token], windows: &[Answered<'_>], frame: usize) -> Vec<Found<usize>> {
+        let width = self.width();
+        let ranges: Vec<Range<usize>> = windows.iter().map(|answered| answered.window.clone()).collect();
+        let mut tags = Vec::with_capacity(tokens.len() * width);
+        for (answered, own) in windows.iter().zip(window::owned(&ranges)) {
+            let logits = answered.output(self.head).chunks_exact(width);
+            let skip = frame + own.start - answered.window.start;
+            for row in logits.skip(skip).take(own.len()) {
+                tags.extend(softmax(row, self.head.temperature));
+            }
+        }
+        tags.resize(tokens.len() * width, 0.0);
+        spans::decode(tokens, &tags, self.labels.len())
+    }
+}
+
+fn relabel<L, M>(span: Found<L>, name: impl FnOnce(L) -> M) -> Found<M> {
+    Found { part: span.part, start: span.start, end: span.end, label: name(span.label), score: span.score }
+}
+
+impl SimilarityHead {
+    pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Embedding {
+        let vector = mean_direction(windows.iter().map(|window| window.output(self.head)));
+        let best = |texts: &[Vec<f32>]| texts.iter().map(|text| dot(text, &vector)).fold(-1.0, f32::max);
+        let similar_to = self.exemplars.iter().map(|(name, texts)| (name.clone(), best(texts))).collect();
+        Embedding { vector: vector.into(), threshold: self.threshold, similar_to }
+    }
+}
+
+/// Normalised mean of unit vectors.
+pub(super) fn mean_direction<'a>(vectors: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let mut sum: Vec<f32> = Vec::new();
+    for vector in vectors {
+        sum.resize(vector.len(), 0.0);
+        sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+    }
+    let length = dot(&sum, &sum).sqrt().max(f32::MIN_POSITIVE);
+    sum.iter_mut().for_each(|value| *value /= length);
+    sum
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn weighted_mean(windows: &[Answered<'_>], head: Head) -> Vec<f32> {
+    let total: f32 = windows.iter().map(Answered::weight).sum();
+    let mut mean = Vec::new();
+    for window in windows {
+        let logits = window.output(head);
+        mean.resize(logits.len(), 0.0);
+        mean.iter_mut().zip(logits).for_each(|(mean, logit)| *mean += logit * window.weight() / total);
+    }
+    mean
+}
+
+fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut scores: Vec<f32> = logits.iter().map(|logit| ((logit - highest) / temperature).exp()).collect();
+    let sum: f32 = scores.iter().sum();
+    scores.iter_mut().for_each(|score| *score /= sum);
+    scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_is_calibrated_by_temperature() {
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close(&softmax(&[0.0, 0.0], 1.0), &[0.5, 0.5]));
+        assert!(close(&softmax(&[1000.0, 0.0], 1.0), &[1.0, 0.0]));
+        assert!(close(&softmax(&[2.0, 0.0], 2.0), &softmax(&[1.0, 0.0], 1.0)));
+    }
+
+    #[test]
+    fn the_mean_direction_has_unit_length() {
+        let mean = mean_direction([&[1.0, 0.0][..], &[0.0, 1.0]].into_iter());
+        assert!((dot(&mean, &mean) - 1.0).abs() < 1e-6 && (mean[0] - mean[1]).abs() < 1e-6);
+    }
+}

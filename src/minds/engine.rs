@@ -1,0 +1,219 @@
+//! ONNX Runtime: finding the library, opening graphs, running them. The only file that
+//! knows `ort`.
+//!
+//! A [`Session`] belongs to one thread at a time; nothing here locks.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ort::ep;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{self, RunOptions};
+use ort::value::TensorRef;
+
+use crate::config::Provider;
+
+/// Name the shared library has in every place where it is looked for.
+const LIBRARY: &str = "libonnxruntime.so";
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(
+        "the ONNX Runtime library was not found (looked for {LIBRARY} in: {}); run `make setup`, or set ORT_DYLIB_PATH",
+        list(.0)
+    )]
+    NoLibrary(Vec<PathBuf>),
+    #[error("{path}: not a usable ONNX Runtime library: {message}; run `make setup`")]
+    BadLibrary { path: PathBuf, message: String },
+    #[error("{path}: {message}")]
+    Graph { path: PathBuf, message: String },
+    #[error("inference failed: {0}")]
+    Run(#[from] ort::Error),
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The loaded library.
+#[derive(Clone)]
+pub(super) struct Runtime(ort::environment::Environment);
+
+/// The library allows one environment in a process.
+static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+impl Runtime {
+    /// Finds and loads the library. A process loads it once; later calls reuse it.
+    pub(super) fn load() -> Result<Self, EngineError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = loaded.as_ref() {
+            return Ok(runtime.clone());
+        }
+        let path = find(&places())?;
+        let bad = |message: String| EngineError::BadLibrary { path: path.clone(), message };
+        let builder = ort::init_from(&path).map_err(|error| bad(error.to_string()))?;
+        let environment =
+            builder.with_name("mom").with_telemetry(false).build().map_err(|error| bad(error.to_string()))?;
+        Ok(loaded.insert(Self(environment)).clone())
+    }
+}
+
+/// Where the library may be, most wanted first. A trailing `*` folder is expanded.
+fn places() -> Vec<PathBuf> {
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+        return vec![path.into()];
+    }
+    let below = |folder: &Path| folder.join(".runtime").join("onnxruntime-*").join(LIBRARY);
+    let mut places = vec![below(Path::new("."))];
+    if let Ok(executable) = std::env::current_exe() {
+        places.extend(executable.ancestors().skip(1).map(below));
+        places.extend(executable.parent().map(|folder| folder.join("../lib/mom").join(LIBRARY)));
+    }
+    places.push(Path::new("/usr/lib/mom").join(LIBRARY));
+    places
+}
+
+fn find(places: &[PathBuf]) -> Result<PathBuf, EngineError> {
+    let found = places.iter().find_map(|place| expand(place).into_iter().rfind(|path| path.is_file()));
+    // Absolute, so that the loader does not search for it anywhere else.
+    found.map(|path| path.canonicalize().unwrap_or(path)).ok_or_else(|| EngineError::NoLibrary(places.to_vec()))
+}
+
+/// `folder/name-*/file` to the files that exist, in name order; other paths as they are.
+fn expand(place: &Path) -> Vec<PathBuf> {
+    let versioned = place.parent().and_then(|folder| Some((folder.parent()?, folder.file_name()?.to_str()?)));
+    let Some((parent, prefix)) = versioned.and_then(|(parent, name)| Some((parent, name.strip_suffix('*')?))) else {
+        return vec![place.to_owned()];
+    };
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path().join(LIBRARY))
+        .collect();
+    found.sort();
+    found
+}
+
+/// How to open a graph.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    /// Tried in order; the CPU is always the last resort.
+    pub(super) providers: Vec<Provider>,
+    /// Threads of one forward pass; 0: one per core.
+    pub(super) threads: usize,
+    /// Graph outputs to compute, in the order [`Session::run`] returns them.
+    pub(super) outputs: Vec<String>,
+}
+
+/// One graph, ready to run.
+pub(super) struct Session {
+    session: session::Session,
+    options: RunOptions<session::HasSelectedOutputs>,
+    outputs: Vec<String>,
+    pub(super) provider: Provider,
+}
+
+/// Sequences of token ids for one forward pass, frames included.
+pub(super) type Batch<'a> = &'a [Vec<i64>];
+
+/// What the graph said about one sequence: one vector per output. Token-level outputs are
+/// `tokens x width`, without padding.
+pub(super) type Row = Vec<Vec<f32>>;
+
+impl Session {
+    pub(super) fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<Self, EngineError> {
+        let fault = |message: String| EngineError::Graph { path: graph.to_owned(), message };
+        let (session, provider) = open_first(runtime, graph, options).map_err(|error| fault(error.to_string()))?;
+        for name in &options.outputs {
+            if !session.outputs().iter().any(|output| output.name() == name) {
+                return Err(fault(format!("the graph has no output `{name}`")));
+            }
+        }
+        for name in ["input_ids", "attention_mask"] {
+            if !session.inputs().iter().any(|input| input.name() == name) {
+                return Err(fault(format!("the graph has no input `{name}`")));
+            }
+        }
+        let selected =
+            options.outputs.iter().fold(session::OutputSelector::no_default(), session::OutputSelector::with);
+        let run = RunOptions::new()?.with_outputs(selected);
+        Ok(Self { session, options: run, outputs: options.outputs.clone(), provider })
+    }
+
+    /// One forward pass. Sequences are padded with `padding` to the longest.
+    pub(super) fn run(&mut self, batch: Batch<'_>, padding: i64) -> Result<Vec<Row>, EngineError> {
+        let longest = batch.iter().map(Vec::len).max().unwrap_or(0);
+        let shape = [batch.len(), longest];
+        let mut ids = Vec::with_capacity(batch.len() * longest);
+        let mut mask = Vec::with_capacity(batch.len() * longest);
+        for sequence in batch {
+            ids.extend_from_slice(sequence);
+            ids.resize(ids.len() + longest - sequence.len(), padding);
+            mask.resize(mask.len() + sequence.len(), 1_i64);
+            mask.resize(ids.len(), 0);
+        }
+        let inputs = ort::inputs![
+            "input_ids" => TensorRef::from_array_view((shape, ids.as_slice()))?,
+            "attention_mask" => TensorRef::from_array_view((shape, mask.as_slice()))?,
+        ];
+        let results = self.session.run_with_options(inputs, &self.options)?;
+        let mut rows: Vec<Row> = batch.iter().map(|_| Vec::with_capacity(self.outputs.len())).collect();
+        for name in &self.outputs {
+            let (shape, values) = results[name.as_str()].try_extract_tensor::<f32>()?;
+            let per_row = values.len() / batch.len().max(1);
+            let per_token = shape.len() == 3;
+            for (index, (row, sequence)) in rows.iter_mut().zip(batch).enumerate() {
+                let whole = &values[index * per_row..(index + 1) * per_row];
+                let kept = if per_token { per_row / longest.max(1) * sequence.len() } else { per_row };
+                row.push(whole[..kept].to_vec());
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn open_first(runtime: &Runtime, graph: &Path, options: &Options) -> Result<(session::Session, Provider), ort::Error> {
+    for &provider in options.providers.iter().filter(|&&provider| provider != Provider::Cpu) {
+        match open_on(runtime, graph, options, provider) {
+            Ok(session) => return Ok((session, provider)),
+            Err(error) => {
+                let graph = graph.display().to_string();
+                tracing::warn!(%provider, graph, %error, "execution provider not usable; trying the next");
+            }
+        }
+    }
+    Ok((open_on(runtime, graph, options, Provider::Cpu)?, Provider::Cpu))
+}
+
+fn open_on(
+    runtime: &Runtime,
+    graph: &Path,
+    options: &Options,
+    provider: Provider,
+) -> Result<session::Session, ort::Error> {
+    let dispatch = match provider {
+        Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
+        Provider::Cuda => ep::CUDA::default().build(),
+        Provider::Tensorrt => ep::TensorRT::default().build(),
+    };
+    let mut builder = session::Session::builder(&runtime.0)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.threads)?
+        // A waiting thread must not burn a core that relays streams.
+        .with_intra_op_spinning(false)?
+        // Shapes differ from pass to pass.
+        .with_memory_pattern(false)?
+        .with_execution_providers([dispatch.error_on_failure()])?;
+    builder.commit_from_file(graph)
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Tensorrt => "tensorrt",
+        })
+    }
+}

@@ -1,0 +1,272 @@
+//! The one crossing from a request into the inference threads.
+//!
+//! Judging never fails: a verdict that cannot be had says why, and is never replaced by a
+//! default. Each mind has its own deadline, counted from arrival.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+
+use super::batch::Refused;
+use super::encoder::{Answered, Encoder, Limits};
+use super::engine::Row;
+use super::load::Loaded;
+use super::reading::{Reading, ReadingError, Stream};
+use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
+
+/// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
+const INLINE_BYTES: usize = 4096;
+
+/// Bytes of a token, roughly, where no tokenizer has counted.
+const BYTES_PER_TOKEN: usize = 4;
+
+impl Loaded {
+    pub(super) async fn judge(self: &Arc<Self>, input: Input) -> Judgement {
+        let started = Instant::now();
+        let input = Arc::new(input);
+        let mut judgement = Judgement::nothing(self.names.clone(), &input);
+        let families = (0..self.encoders.len()).map(|family| self.consult(family, Arc::clone(&input), started));
+        for said in join_all(families).await {
+            judgement.add(said);
+        }
+        judgement.timings.total = started.elapsed();
+        judgement
+    }
+
+    /// Asks one family of minds.
+    async fn consult(self: &Arc<Self>, family: usize, input: Arc<Input>, started: Instant) -> Judgement {
+        let mut said = Judgement::nothing(MindNames::default(), &input);
+        let Some(encoder) = self.encoders.get(family) else { return said };
+        let deadline = started + encoder.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
+        let reading = match self.read(family, &input, deadline).await {
+            Ok(reading) => reading,
+            Err(why) => {
+                encoder.excuse(&mut said, why);
+                return said;
+            }
+        };
+        said.timings.tokenize = started.elapsed();
+        said.prompt_tokens = reading.prompt_tokens;
+        said.judged = reading.judged.clone();
+        let count = |wanted: fn(&Stream) -> bool| {
+            reading.streams.iter().filter(|stream| wanted(stream)).map(|stream| stream.windows.len()).sum()
+        };
+        said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
+        let answers = encoder.run(&reading, started, deadline, &mut said.timings).await;
+        encoder.conclude(&input, &reading, &answers, started, &mut said);
+        said
+    }
+
+    /// Reads inline what is short; the rest on a thread that may block.
+    async fn read(
+        self: &Arc<Self>,
+        family: usize,
+        input: &Arc<Input>,
+        deadline: Instant,
+    ) -> Result<Reading, Unavailable> {
+        let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
+        let (loaded, theirs) = (Arc::clone(self), Arc::clone(input));
+        let read = move || match loaded.encoders.get(family) {
+            Some(encoder) => encoder.reader.read(&theirs, deadline),
+            None => Ok(Reading::default()),
+        };
+        let read = if bytes <= INLINE_BYTES {
+            read()
+        } else {
+            match timeout_at(deadline, tokio::task::spawn_blocking(read)).await {
+                Err(_) => return Err(Unavailable::Deadline),
+                Ok(Err(panicked)) => {
+                    tracing::error!(%panicked, "reading a request failed");
+                    return Err(Unavailable::InferenceFailed);
+                }
+                Ok(Ok(read)) => read,
+            }
+        };
+        read.map_err(|error| match error {
+            ReadingError::Late => Unavailable::Deadline,
+            ReadingError::Tokenizer(error) => {
+                tracing::error!(%error, "a text could not be tokenised");
+                Unavailable::InferenceFailed
+            }
+        })
+    }
+}
+
+/// What came back: an answer per window in stream order, and why the rest is missing.
+struct Answers {
+    windows: Vec<Option<(Row, Instant)>>,
+    /// Jobs that waited when this one came.
+    waiting: usize,
+    missing: Unavailable,
+}
+
+impl Encoder {
+    async fn run(&self, reading: &Reading, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
+        let framed: Vec<Vec<i64>> = (reading.streams.iter())
+            .flat_map(|stream| stream.windows.iter().map(|window| self.reader.framed(&stream.tokens[window.clone()])))
+            .collect();
+        let mut answers = Answers {
+            windows: framed.iter().map(|_| None).collect(),
+            waiting: self.engine.waiting(),
+            missing: Unavailable::Deadline,
+        };
+        let pushed = Instant::now();
+        let limit = self.heads.limits().map(|limits| limits.queue).max().unwrap_or(0);
+        let mut arriving = match self.engine.push(framed, deadline, limit) {
+            Ok(arriving) => arriving,
+            Err(refused) => {
+                answers.missing = match refused {
+                    Refused::Full => Unavailable::Overloaded,
+                    Refused::Dead => Unavailable::InferenceFailed,
+                };
+                return answers;
+            }
+        };
+        let mut first_pass = None;
+        while let Ok(Some(done)) = timeout_at(deadline, arriving.recv()).await {
+            first_pass.get_or_insert(done.started);
+            match (done.row, answers.windows.get_mut(done.window)) {
+                (Some(row), Some(slot)) => *slot = Some((row, done.finished)),
+                _ => answers.missing = Unavailable::InferenceFailed,
+            }
+        }
+        // The thread drops late jobs itself, but an early end means that it has failed.
+        if Instant::now() < deadline && answers.windows.contains(&None) {
+            answers.missing = Unavailable::InferenceFailed;
+        }
+        let first_pass = first_pass.unwrap_or_else(Instant::now);
+        timings.queue = first_pass.saturating_duration_since(pushed);
+        timings.infer = first_pass.elapsed();
+        tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
+        answers
+    }
+
+    /// Turns answers into verdicts.
+    fn conclude(&self, input: &Input, reading: &Reading, answers: &Answers, started: Instant, said: &mut Judgement) {
+        let any_text = reading.streams.iter().any(|stream| !stream.tokens.is_empty());
+        let unread = |readable: bool, whole: bool| match (readable, input.not_text && (whole || !any_text)) {
+            (_, true) => Err(Unavailable::NotText),
+            (false, _) => Err(Unavailable::UnreadableLanguage),
+            (true, _) => Ok(()),
+        };
+        let windows = |wanted, limits| gather(reading, answers, wanted, started, limits);
+        let ask: fn(&Stream) -> bool = |stream| stream.ask;
+        let guarded: fn(&Stream) -> bool = |stream| stream.guarded;
+        if let Some(mind) = &self.heads.intent {
+            let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
+            said.intent = given.map(|windows| mind.verdict(&windows)).into();
+        }
+        if let Some(mind) = &self.heads.similarity {
+            let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
+            said.embedding = given.map(|windows| mind.verdict(&windows)).into();
+        }
+        if let Some(mind) = &self.heads.jailbreak {
+            // An attack that was read is one, whatever else could not be.
+            said.jailbreak = windows(guarded, mind.limits)
+                .map(|windows| mind.verdict(&windows))
+                .and_then(|verdict| match unread(reading.guards_readable, true) {
+                    Err(why) if !verdict.detected() => Err(why),
+                    _ => Ok(verdict),
+                })
+                .into();
+        }
+        if let Some(mind) = &self.heads.pii {
+            let given = unread(reading.guards_readable, true).and_then(|()| windows(guarded, mind.limits));
+            let frame = self.reader.tokenizer.prefix.len();
+            said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
+        }
+    }
+
+    /// None of this family's minds could start.
+    fn excuse(&self, said: &mut Judgement, why: Unavailable) {
+        if self.heads.intent.is_some() {
+            said.intent = Given::Unavailable(why);
+        }
+        if self.heads.jailbreak.is_some() {
+            said.jailbreak = Given::Unavailable(why);
+        }
+        if self.heads.pii.is_some() {
+            said.pii = Given::Unavailable(why);
+        }
+        if self.heads.similarity.is_some() {
+            said.embedding = Given::Unavailable(why);
+        }
+    }
+}
+
+/// The windows one mind needs, all of them and in time, or why not.
+fn gather<'a>(
+    reading: &'a Reading,
+    answers: &'a Answers,
+    wanted: fn(&Stream) -> bool,
+    started: Instant,
+    limits: Limits,
+) -> Result<Vec<Answered<'a>>, Unavailable> {
+    if answers.waiting >= limits.queue {
+        return Err(Unavailable::Overloaded);
+    }
+    let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
+    all.zip(&answers.windows)
+        .filter(|((stream, _), _)| wanted(stream))
+        .map(|((stream, window), answer)| match answer {
+            Some((_, finished)) if *finished > started + limits.deadline => Err(Unavailable::Deadline),
+            Some((row, _)) => Ok(Answered { stream, window, row }),
+            None => Err(answers.missing),
+        })
+        .collect()
+}
+
+impl Judgement {
+    /// No mind has spoken.
+    fn nothing(names: MindNames, input: &Input) -> Self {
+        let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
+        Self {
+            intent: Given::Off,
+            jailbreak: Given::Off,
+            pii: Given::Off,
+            embedding: Given::Off,
+            names,
+            judged: Vec::new(),
+            prompt_tokens: bytes.div_ceil(BYTES_PER_TOKEN) as u64,
+            windows: 0,
+            timings: Timings::default(),
+        }
+    }
+
+    /// Adds what one family said. Counts are those of the family that used most windows.
+    fn add(&mut self, said: Self) {
+        self.intent.fill(said.intent);
+        self.jailbreak.fill(said.jailbreak);
+        self.pii.fill(said.pii);
+        self.embedding.fill(said.embedding);
+        if self.judged.is_empty() || said.windows > self.windows {
+            self.judged = said.judged;
+            self.prompt_tokens = said.prompt_tokens;
+            self.windows = said.windows;
+        }
+        self.timings.tokenize = self.timings.tokenize.max(said.timings.tokenize);
+        self.timings.queue = self.timings.queue.max(said.timings.queue);
+        self.timings.infer = self.timings.infer.max(said.timings.infer);
+    }
+}
+
+impl<T> Given<T> {
+    fn fill(&mut self, other: Self) {
+        if matches!(self, Self::Off) {
+            *self = other;
+        }
+    }
+}
+
+impl<T> From<Result<T, Unavailable>> for Given<T> {
+    fn from(result: Result<T, Unavailable>) -> Self {
+        match result {
+            Ok(verdict) => Self::Verdict(verdict),
+            Err(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

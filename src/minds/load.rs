@@ -1,0 +1,299 @@
+//! From configuration to running minds: verify, open, warm up.
+//!
+//! A file whose hash differs is refused here, by name. Minds that are switched off load
+//! nothing; with none on, not even the library is opened.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::batch::{Engine, PassLimit};
+use super::encoder::{
+    Encoder, Exemplars, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
+};
+use super::engine::{EngineError, Options, Row, Runtime, Session};
+use super::manifest::{Folder, Kind, ManifestError, Task};
+use super::readable::Readable;
+use super::reading::Reader;
+use super::secrets::Patterns;
+use super::tokenizer::Tokenizer;
+use super::{Input, MindNames, MindStatus, Part};
+use crate::config::{Exemplar, Mind, Provider};
+
+/// Tokens of one pass on a CPU, padding included: longer passes gain nothing there and keep
+/// others waiting.
+const CPU_PASS_TOKENS: usize = 512;
+
+/// What warms a graph up.
+const LOAD_DEADLINE: Duration = Duration::from_secs(60);
+const WARM_UP: &str = "Is it true that bats are blind, and if not, how do they find their way at night?";
+
+/// Why the minds cannot run. Names the file, the role or the setting at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("{path}: {message}")]
+    File { path: PathBuf, message: String },
+    #[error("[minds.{role}]: {message}")]
+    Role { role: String, message: String },
+    #[error("[exemplars.{name}]: {message}")]
+    Exemplar { name: String, message: String },
+    #[error("cannot start an inference thread: {0}")]
+    Thread(#[source] std::io::Error),
+    #[error("a built-in pattern does not compile: {0}")]
+    Pattern(#[from] regex::Error),
+}
+
+/// One mind as configured, its folder read and verified.
+struct Chosen<'a> {
+    role: &'a str,
+    mind: &'a Mind,
+    folder: Folder,
+}
+
+/// Everything that runs.
+pub(super) struct Loaded {
+    pub(super) encoders: Vec<Encoder>,
+    pub(super) names: MindNames,
+    /// As it was after loading, by encoder.
+    status: Vec<(usize, MindStatus)>,
+}
+
+impl Loaded {
+    pub(super) fn status(&self) -> Vec<MindStatus> {
+        let alive = |index: usize| self.encoders.get(index).is_some_and(|encoder| encoder.engine.alive());
+        self.status.iter().map(|(index, status)| MindStatus { ready: alive(*index), ..status.clone() }).collect()
+    }
+}
+
+pub(super) fn load(
+    models_dir: &Path,
+    minds: &BTreeMap<String, Mind>,
+    exemplars: &BTreeMap<String, Exemplar>,
+) -> Result<Loaded, LoadError> {
+    let mut names = MindNames::default();
+    let mut hashes = BTreeMap::new();
+    let mut families: Vec<Vec<Chosen<'_>>> = Vec::new();
+    for (role, mind) in minds {
+        let name = if mind.model.is_empty() { format!("mom-{role}-flash") } else { mind.model.clone() };
+        let wanted = wanted(role)?;
+        *name_of(&mut names, wanted) = name.as_str().into();
+        if !mind.enabled {
+            continue;
+        }
+        let folder = Folder::open(models_dir, &name)?;
+        check_role(role, wanted, &folder)?;
+        folder.verify(&mut hashes)?;
+        let chosen = Chosen { role, mind, folder };
+        match families.iter_mut().find(|family| family.first().is_some_and(|first| chosen.reads_like(first))) {
+            Some(family) => family.push(chosen),
+            None => families.push(vec![chosen]),
+        }
+    }
+    let mut loaded = Loaded { encoders: Vec::new(), names, status: Vec::new() };
+    if families.is_empty() {
+        return Ok(loaded);
+    }
+    let runtime = Runtime::load()?;
+    for family in &families {
+        let (encoder, status) = open(&runtime, family, exemplars)?;
+        loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
+        loaded.encoders.push(encoder);
+    }
+    Ok(loaded)
+}
+
+fn wanted(role: &str) -> Result<Task, LoadError> {
+    match role {
+        "brain" => Ok(Task::Intent),
+        "jailbreak" => Ok(Task::Jailbreak),
+        "pii" => Ok(Task::Pii),
+        "similarity" => Ok(Task::Similarity),
+        _ => Err(LoadError::Role {
+            role: role.to_owned(),
+            message: "no such role; there are brain, jailbreak, pii and similarity".to_owned(),
+        }),
+    }
+}
+
+fn name_of(names: &mut MindNames, task: Task) -> &mut Arc<str> {
+    match task {
+        Task::Intent => &mut names.intent,
+        Task::Jailbreak => &mut names.jailbreak,
+        Task::Pii => &mut names.pii,
+        Task::Similarity => &mut names.embedding,
+    }
+}
+
+fn check_role(role: &str, wanted: Task, folder: &Folder) -> Result<(), LoadError> {
+    let manifest = &folder.manifest;
+    let message = if manifest.task != wanted {
+        format!("{} is made for the task {}, not {wanted}", manifest.name, manifest.task)
+    } else if manifest.kind != Kind::Encoder {
+        format!("{} is a decoder; this role takes an encoder", manifest.name)
+    } else {
+        return Ok(());
+    };
+    Err(LoadError::Role { role: role.to_owned(), message })
+}
+
+impl Chosen<'_> {
+    /// Whether one forward pass can serve both: same graph, same windows, same scripts.
+    fn reads_like(&self, other: &Self) -> bool {
+        let (a, b) = (&self.folder.manifest, &other.folder.manifest);
+        self.folder.graph() == other.folder.graph()
+            && self.folder.tokenizer() == other.folder.tokenizer()
+            && (a.max_tokens, a.overlap_tokens) == (b.max_tokens, b.overlap_tokens)
+            && a.scripts == b.scripts
+            && a.max_unknown_share.to_bits() == b.max_unknown_share.to_bits()
+    }
+
+    fn head(&self, outputs: &mut Vec<String>, name: &str) -> Option<Head> {
+        let output = self.folder.manifest.graph.outputs.get(name)?;
+        let index = outputs.iter().position(|known| known == output).unwrap_or(outputs.len());
+        if index == outputs.len() {
+            outputs.push(output.clone());
+        }
+        Some(Head { index, temperature: self.folder.manifest.temperature(name) })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { deadline: self.mind.deadline, queue: self.mind.queue.max(1) }
+    }
+
+    fn threshold(&self) -> f32 {
+        self.mind.threshold.unwrap_or_else(|| self.folder.manifest.threshold())
+    }
+}
+
+fn open(
+    runtime: &Runtime,
+    family: &[Chosen<'_>],
+    exemplars: &BTreeMap<String, Exemplar>,
+) -> Result<(Encoder, Vec<MindStatus>), LoadError> {
+    // The guards come first by name, so their settings win where minds share a graph.
+    let (first, mut outputs) = (&family[0], Vec::new());
+    let mut heads = heads(family, &mut outputs)?;
+    let reader = reader(first, heads.pii.is_some())?;
+    let options = Options {
+        providers: family
+            .iter()
+            .find(|chosen| chosen.role == "jailbreak")
+            .unwrap_or(first)
+            .mind
+            .execution_providers
+            .clone(),
+        threads: family.iter().map(|chosen| chosen.mind.threads).max().unwrap_or(0),
+        outputs,
+    };
+    let mut session = Session::open(runtime, &first.folder.graph(), &options)?;
+    let started = Instant::now();
+    let fault = |message: String| LoadError::File { path: first.folder.graph(), message };
+    let (rows, tokens) = embed(&reader, &mut session, WARM_UP).map_err(fault)?;
+    rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
+    let warm_up = started.elapsed();
+    if let Some(similarity) = &mut heads.similarity {
+        for (name, exemplar) in exemplars {
+            let texts = exemplar.texts.iter().map(|text| {
+                let (rows, _) = embed(&reader, &mut session, text)?;
+                Ok(mean_direction(rows.iter().filter_map(|row| row.get(similarity.head.index)).map(Vec::as_slice)))
+            });
+            let texts: Result<_, String> = texts.collect();
+            let fault = |message| LoadError::Exemplar { name: name.clone(), message };
+            similarity.exemplars.push((name.clone(), texts.map_err(fault)?));
+        }
+    }
+    let provider = session.provider;
+    let limit = PassLimit {
+        windows: family.iter().map(|chosen| chosen.mind.batch).min().unwrap_or(1).max(1),
+        tokens: if provider == Provider::Cpu { CPU_PASS_TOKENS } else { usize::MAX },
+    };
+    let engine = Engine::start(session, i64::from(reader.tokenizer.padding), limit).map_err(LoadError::Thread)?;
+    let status = family.iter().map(|chosen| chosen.status(provider, warm_up)).collect();
+    Ok((Encoder { reader, engine, heads }, status))
+}
+
+/// Runs one text right here, before the session has a thread: a row per window, and the
+/// tokens of the first window.
+fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
+    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true };
+    let input = Input { parts: vec![part], not_text: false };
+    let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
+    let (mut rows, mut tokens) = (Vec::new(), 0);
+    for stream in &reading.streams {
+        for window in &stream.windows {
+            let framed = reader.framed(&stream.tokens[window.clone()]);
+            tokens = if rows.is_empty() { framed.len() } else { tokens };
+            rows.append(&mut session.run(&[framed], 0).map_err(|error| error.to_string())?);
+        }
+    }
+    Ok((rows, tokens))
+}
+
+impl Chosen<'_> {
+    fn status(&self, provider: Provider, warm_up: Duration) -> MindStatus {
+        let name = self.folder.manifest.name.to_string().into();
+        MindStatus { role: self.role.to_owned(), name, provider, ready: true, warm_up }
+    }
+}
+
+fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
+    let manifest = &chosen.folder.manifest;
+    let path = chosen.folder.tokenizer();
+    let tokenizer =
+        Tokenizer::load(&path).map_err(|error| LoadError::File { path: path.clone(), message: error.to_string() })?;
+    let manifest_fault = |message: String| LoadError::File { path: chosen.folder.path.join("manifest.json"), message };
+    let readable = Readable::new(&manifest.scripts, manifest.max_unknown_share)
+        .map_err(|_| manifest_fault(format!("scripts {:?} are not all Unicode scripts", manifest.scripts)))?;
+    Ok(Reader {
+        tokenizer,
+        readable,
+        max_tokens: manifest.max_tokens,
+        overlap: manifest.overlap_tokens,
+        patterns: if patterns { Some(Patterns::new()?) } else { None },
+    })
+}
+
+fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, LoadError> {
+    let mut heads = Heads::default();
+    for chosen in family {
+        let (limits, threshold) = (chosen.limits(), chosen.threshold());
+        let labels = &chosen.folder.manifest.labels;
+        let mut head = |name: &str| {
+            chosen.head(outputs, name).ok_or_else(|| LoadError::Role {
+                role: chosen.role.to_owned(),
+                message: format!("the manifest names no output for `{name}`"),
+            })
+        };
+        match chosen.folder.manifest.task {
+            Task::Intent => {
+                let category = head("category")?;
+                heads.intent = Some(IntentHead {
+                    limits,
+                    category,
+                    complexity: head("complexity").ok(),
+                    labels: labels.clone().into(),
+                });
+            }
+            Task::Jailbreak => {
+                let positive = labels.iter().position(|label| label == "jailbreak").unwrap_or(1);
+                heads.jailbreak = Some(JailbreakHead { limits, head: head("jailbreak")?, positive, threshold });
+            }
+            Task::Pii => {
+                let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
+                heads.pii = Some(PiiHead { limits, head: head("tags")?, labels, threshold });
+            }
+            Task::Similarity => {
+                let exemplars = Exemplars::default();
+                heads.similarity = Some(SimilarityHead { limits, head: head("embedding")?, threshold, exemplars });
+            }
+        }
+    }
+    Ok(heads)
+}

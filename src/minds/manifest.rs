@@ -1,0 +1,261 @@
+//! `manifest.json`: what a mind is, which files it needs and their hashes.
+//!
+//! Unknown keys are refused, except inside the free-form records (training, metrics, base,
+//! tools). No path leads outside the models folder.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::name::MindName;
+use super::verdict::COMPLEXITIES;
+
+/// The parsed file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub name: MindName,
+    pub kind: Kind,
+    pub task: Task,
+    /// In output order; for `pii` without the BIO prefixes.
+    pub labels: Vec<String>,
+    #[serde(default)]
+    pub complexity_labels: Vec<String>,
+    pub graph: Graph,
+    pub tokenizer: FileRef,
+    /// Longest window, special tokens included.
+    pub max_tokens: usize,
+    pub overlap_tokens: usize,
+    /// Logits are divided by it, by head; 1 where left out.
+    #[serde(default)]
+    pub temperature: BTreeMap<String, f32>,
+    /// By task; 0..1, for `similarity` -1..1.
+    #[serde(default)]
+    pub thresholds: BTreeMap<String, f32>,
+    /// Unicode scripts the mind was trained on.
+    pub scripts: Vec<String>,
+    /// Share of unknown tokens beyond which a text is unreadable.
+    pub max_unknown_share: f32,
+    /// Sha256 by path relative to the mind's folder.
+    pub files: BTreeMap<String, String>,
+    #[serde(default)]
+    pub training: serde_json::Value,
+    #[serde(default)]
+    pub metrics: serde_json::Value,
+    #[serde(default)]
+    pub base: serde_json::Value,
+    #[serde(default)]
+    pub tools: serde_json::Value,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Encoder,
+    Decoder,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    Intent,
+    Jailbreak,
+    Pii,
+    Similarity,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graph {
+    pub file: String,
+    /// Head to the name of the graph's output.
+    pub outputs: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRef {
+    pub file: String,
+}
+
+/// What is wrong with a mind's folder. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("{path}: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}")]
+    Malformed { path: PathBuf, source: serde_json::Error },
+    #[error("{path}: {message}")]
+    Invalid { path: PathBuf, message: String },
+    #[error("{path}: its sha256 is {found}, the manifest of {mind} says {expected}: not the file it was made for")]
+    WrongHash { path: PathBuf, mind: String, found: String, expected: String },
+}
+
+/// A manifest and the folder it stands in.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+}
+
+impl Folder {
+    /// Reads and validates `models_dir/name/manifest.json`; opens no other file.
+    pub fn open(models_dir: &Path, name: &str) -> Result<Self, ManifestError> {
+        let path = models_dir.join(name);
+        let file = path.join("manifest.json");
+        let text = std::fs::read(&file).map_err(|source| ManifestError::Unreadable { path: file.clone(), source })?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|source| ManifestError::Malformed { path: file.clone(), source })?;
+        let folder = Self { path, manifest };
+        match folder.fault(name) {
+            Some(message) => Err(ManifestError::Invalid { path: file, message }),
+            None => Ok(folder),
+        }
+    }
+
+    /// Where a file of this mind is.
+    pub fn file(&self, relative: &str) -> PathBuf {
+        plain(&self.path.join(relative))
+    }
+
+    pub fn graph(&self) -> PathBuf {
+        self.file(&self.manifest.graph.file)
+    }
+
+    pub fn tokenizer(&self) -> PathBuf {
+        self.file(&self.manifest.tokenizer.file)
+    }
+
+    /// Hashes every file; the first that differs or cannot be read is the error.
+    /// `known` remembers hashes of files that several minds share.
+    pub fn verify(&self, known: &mut BTreeMap<PathBuf, String>) -> Result<(), ManifestError> {
+        for (relative, expected) in &self.manifest.files {
+            let path = self.file(relative);
+            let found = match known.get(&path) {
+                Some(found) => found.clone(),
+                None => sha256(&path).map_err(|source| ManifestError::Unreadable { path: path.clone(), source })?,
+            };
+            known.insert(path.clone(), found.clone());
+            if !found.eq_ignore_ascii_case(expected) {
+                let (mind, expected) = (self.manifest.name.to_string(), expected.clone());
+                return Err(ManifestError::WrongHash { path, mind, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The first contradiction in the manifest.
+    fn fault(&self, name: &str) -> Option<String> {
+        let manifest = &self.manifest;
+        if manifest.name.to_string() != name {
+            return Some(format!("it says `{}` but its folder is called `{name}`", manifest.name));
+        }
+        if let Some(fault) = manifest.label_fault() {
+            return Some(fault);
+        }
+        for file in [&manifest.graph.file, &manifest.tokenizer.file] {
+            if !manifest.files.contains_key(file) {
+                return Some(format!("`{file}` is used but `files` has no sha256 for it"));
+            }
+        }
+        if let Some(file) = manifest.files.keys().find(|file| !self.inside(file)) {
+            return Some(format!("`{file}` leads outside the models folder"));
+        }
+        if manifest.max_tokens < 8 || manifest.overlap_tokens * 2 > manifest.max_tokens {
+            return Some("max_tokens must be at least 8 and overlap_tokens at most half of it".to_owned());
+        }
+        if let Some((head, _)) = manifest.temperature.iter().find(|(_, value)| value.is_nan() || **value <= 0.0) {
+            return Some(format!("temperature.{head} must be above 0"));
+        }
+        let range = if manifest.task == Task::Similarity { -1.0..=1.0 } else { 0.0..=1.0 };
+        let wrong = manifest.thresholds.iter().find(|(_, value)| !range.contains(*value));
+        wrong.map(|(key, _)| format!("thresholds.{key} must be between {} and {}", range.start(), range.end()))
+    }
+
+    fn inside(&self, file: &str) -> bool {
+        let Some(models_dir) = self.path.parent() else { return false };
+        let relative = Path::new(file).is_relative();
+        relative && self.file(file).starts_with(plain(models_dir))
+    }
+}
+
+impl Manifest {
+    fn label_fault(&self) -> Option<String> {
+        let (heads, labelled): (&[&str], bool) = match self.task {
+            Task::Intent => (&["category"], !self.labels.is_empty()),
+            Task::Jailbreak => {
+                (&["jailbreak"], self.labels.len() == 2 && self.labels.iter().any(|label| label == "jailbreak"))
+            }
+            Task::Pii => (&["tags"], !self.labels.is_empty()),
+            Task::Similarity => (&["embedding"], self.labels.is_empty()),
+        };
+        if !labelled {
+            return Some(format!("the labels do not fit the task {}", self.task));
+        }
+        if let Some(head) = heads.iter().find(|head| !self.graph.outputs.contains_key(**head)) {
+            return Some(format!("graph.outputs lacks `{head}`"));
+        }
+        let threshold = self.task != Task::Intent && !self.thresholds.contains_key(&self.task.to_string());
+        if threshold {
+            return Some(format!("thresholds lacks `{}`", self.task));
+        }
+        let complexity = self.graph.outputs.contains_key("complexity") && self.complexity_labels != COMPLEXITIES;
+        complexity.then(|| format!("complexity_labels must be {COMPLEXITIES:?}"))
+    }
+
+    pub(super) fn temperature(&self, head: &str) -> f32 {
+        self.temperature.get(head).copied().unwrap_or(1.0)
+    }
+
+    /// The shipped operating point; validated to be there for every task but intent.
+    pub fn threshold(&self) -> f32 {
+        self.thresholds.get(&self.task.to_string()).copied().unwrap_or(0.5)
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Intent => "intent",
+            Self::Jailbreak => "jailbreak",
+            Self::Pii => "pii",
+            Self::Similarity => "similarity",
+        })
+    }
+}
+
+/// `a/b/../c` without its detour; the file system is not asked.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

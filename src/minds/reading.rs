@@ -1,0 +1,201 @@
+//! From a request's texts to the windows that a graph runs.
+//!
+//! The parts of one message are read as one text, so that nothing hides between them; the
+//! ask is read on its own for brain and similarity. Parts that nobody judges are counted.
+
+use std::ops::Range;
+
+use tokio::time::Instant;
+
+use super::normalise::normalise;
+use super::readable::{Letters, Readable};
+use super::secrets::Patterns;
+use super::spans::Found;
+use super::tokenizer::{Token, Tokenizer, TokenizerError};
+use super::window;
+use super::{Input, JudgedPart, Part};
+
+/// How one family of minds reads: tokenizer, window size, scripts.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) tokenizer: Tokenizer,
+    pub(super) readable: Readable,
+    /// Tokens in one window, special ones included.
+    pub(super) max_tokens: usize,
+    pub(super) overlap: usize,
+    /// Present where a mind reports what patterns find.
+    pub(super) patterns: Option<Patterns>,
+}
+
+/// A request, read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The ask's stream first, so that its windows run first.
+    pub(super) streams: Vec<Stream>,
+    pub(super) judged: Vec<JudgedPart>,
+    pub(super) prompt_tokens: u64,
+    pub(super) patterns: Vec<Found<&'static str>>,
+    pub(super) guards_readable: bool,
+    pub(super) ask_readable: bool,
+}
+
+/// Tokens read together, and the windows over them.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) tokens: Vec<Token>,
+    pub(super) windows: Vec<Range<usize>>,
+    pub(super) guarded: bool,
+    pub(super) ask: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadingError {
+    #[error("the deadline passed while reading")]
+    Late,
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+/// One part's tokens, and whether its letters can be read.
+struct PartReading {
+    tokens: Vec<Token>,
+    pieces: Vec<Letters>,
+}
+
+impl Reader {
+    /// Reads every part whole, or gives up at `deadline`.
+    pub(super) fn read(&self, input: &Input, deadline: Instant) -> Result<Reading, ReadingError> {
+        let asks = asks(&input.parts);
+        let mut reading = Reading { guards_readable: true, ..Reading::default() };
+        let mut parts = Vec::with_capacity(input.parts.len());
+        for (index, part) in (0_u32..).zip(&input.parts) {
+            if Instant::now() >= deadline {
+                return Err(ReadingError::Late);
+            }
+            let read = if part.guarded || asks[index as usize] {
+                self.read_part(index, part, &mut reading)?
+            } else {
+                reading.prompt_tokens += self.tokenizer.count(&part.text)? as u64;
+                PartReading { tokens: Vec::new(), pieces: Vec::new() }
+            };
+            parts.push(read);
+        }
+        let letters = parts.iter().zip(&asks).filter(|(_, ask)| **ask).flat_map(|(part, _)| &part.pieces);
+        let ask_letters = letters.fold(Letters::default(), |mut sum, piece| {
+            sum += *piece;
+            sum
+        });
+        reading.ask_readable = self.readable.accepts(ask_letters);
+        reading.streams = self.streams(input, &asks, parts);
+        reading.judged = judged(input, &asks, &reading.streams);
+        Ok(reading)
+    }
+
+    fn read_part(&self, index: u32, part: &Part, reading: &mut Reading) -> Result<PartReading, TokenizerError> {
+        let text = normalise(&part.text);
+        let mut tokens = Vec::new();
+        let pieces = self.tokenizer.read(index, &text, &self.readable, &mut tokens)?;
+        reading.prompt_tokens += tokens.len() as u64;
+        if part.guarded {
+            reading.guards_readable &= self.legible(&pieces);
+            if let Some(patterns) = &self.patterns {
+                reading.patterns.extend(patterns.find(index, &text));
+            }
+        }
+        Ok(PartReading { tokens, pieces })
+    }
+
+    /// Each stretch must be readable, not only the whole: a foreign passage inside a long
+    /// English text is as unread as a foreign text. Two pieces at a time, so that a short
+    /// last piece does not decide alone.
+    fn legible(&self, pieces: &[Letters]) -> bool {
+        let pairs = pieces.windows(2).map(|pair| {
+            let mut sum = pair[0];
+            sum += pair[1];
+            sum
+        });
+        match pieces {
+            [only] => self.readable.accepts(*only),
+            _ => pairs.into_iter().all(|sum| self.readable.accepts(sum)),
+        }
+    }
+
+    fn streams(&self, input: &Input, asks: &[bool], parts: Vec<PartReading>) -> Vec<Stream> {
+        let ask_parts = || asks.iter().enumerate().filter(|(_, ask)| **ask).map(|(index, _)| index);
+        let message = |index: usize| input.parts.get(index).map(|part| part.place.map(|place| place.message));
+        let first = ask_parts().next().and_then(message);
+        let in_ask = |index: usize| first.is_some() && message(index) == first;
+        // Where a message is the ask and nothing else, one stream serves guards and ask.
+        let shared = (0..input.parts.len()).all(|index| asks[index] == (in_ask(index) && input.parts[index].guarded));
+        let mut streams = Vec::new();
+        if !shared || first.is_none() {
+            let tokens = ask_parts().flat_map(|index| parts[index].tokens.iter().copied()).collect();
+            streams.push(self.stream(tokens, false, true));
+        }
+        let mut current = None;
+        for (index, part) in parts.into_iter().enumerate().filter(|(index, _)| input.parts[*index].guarded) {
+            match streams.last_mut() {
+                Some(stream) if current == message(index) && stream.guarded => stream.tokens.extend(part.tokens),
+                _ => streams.push(self.stream(part.tokens, true, shared && in_ask(index))),
+            }
+            current = message(index);
+        }
+        let any_text = streams.iter().any(|stream| stream.guarded && !stream.tokens.is_empty());
+        streams.retain(|stream| stream.ask || !stream.tokens.is_empty());
+        if !any_text {
+            // Empty text is valid input for the guards too.
+            streams.iter_mut().for_each(|stream| stream.guarded |= stream.tokens.is_empty());
+        }
+        for stream in &mut streams {
+            let capacity = self.max_tokens.saturating_sub(self.tokenizer.frame());
+            stream.windows = window::split(stream.tokens.len(), capacity, self.overlap);
+        }
+        streams.sort_by_key(|stream| !stream.ask);
+        streams
+    }
+
+    fn stream(&self, tokens: Vec<Token>, guarded: bool, ask: bool) -> Stream {
+        Stream { tokens, windows: Vec::new(), guarded, ask }
+    }
+
+    /// Token ids of one window with its frame, ready for the graph.
+    pub(super) fn framed(&self, tokens: &[Token]) -> Vec<i64> {
+        let inside = tokens.iter().map(|token| i64::from(token.id));
+        let frame = |ids: &[u32]| ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>();
+        let mut ids = frame(&self.tokenizer.prefix);
+        ids.extend(inside);
+        ids.extend(frame(&self.tokenizer.suffix));
+        ids
+    }
+}
+
+/// Which parts are the ask: those marked so, else the last guarded part.
+fn asks(parts: &[Part]) -> Vec<bool> {
+    let mut asks: Vec<bool> = parts.iter().map(|part| part.ask).collect();
+    if !asks.contains(&true)
+        && let Some(last) = parts.iter().rposition(|part| part.guarded)
+    {
+        asks[last] = true;
+    }
+    asks
+}
+
+fn judged(input: &Input, asks: &[bool], streams: &[Stream]) -> Vec<JudgedPart> {
+    let mut judged: Vec<JudgedPart> = Vec::new();
+    for (index, part) in input.parts.iter().enumerate().filter(|(index, part)| part.guarded || asks[*index]) {
+        let mine = |token: &&Token| token.part as usize == index;
+        let reads = |stream: &&Stream| if part.guarded { stream.guarded } else { stream.ask };
+        let place = part.place.unwrap_or(super::Place { message: 0, part: 0 });
+        let mut entry = JudgedPart { message: place.message, part: place.part, tokens: 0, windows: 0 };
+        for stream in streams.iter().filter(reads) {
+            // A part's tokens stand together.
+            let Some(start) = stream.tokens.iter().position(|token| mine(&token)) else { continue };
+            let tokens = stream.tokens[start..].iter().take_while(mine).count();
+            entry.tokens = tokens;
+            entry.windows = stream.windows.iter().filter(|w| w.start < start + tokens && start < w.end).count();
+            break;
+        }
+        judged.push(entry);
+    }
+    judged
+}

@@ -1,0 +1,69 @@
+//! Verdicts as JSON: the one rendering that `mom classify`, `/v1/classify` and the decision
+//! trace share.
+
+use serde_json::{Map, Value, json};
+
+use super::{COMPLEXITIES, Embedding, Given, Intent, Jailbreak, Judgement, Span};
+
+/// Mind name to verdict, or to `{"unavailable": reason}`. Minds that are off are left out.
+pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
+    let names = &judgement.names;
+    let verdicts = [
+        (&names.intent, given(&judgement.intent, intent)),
+        (&names.jailbreak, given(&judgement.jailbreak, jailbreak)),
+        (&names.pii, given(&judgement.pii, |spans| json!({"spans": spans.iter().map(span).collect::<Vec<_>>()}))),
+        (&names.embedding, given(&judgement.embedding, embedding)),
+    ];
+    verdicts.into_iter().filter_map(|(name, verdict)| Some((name.to_string(), verdict?))).collect()
+}
+
+fn given<T>(given: &Given<T>, render: impl Fn(&T) -> Value) -> Option<Value> {
+    match given {
+        Given::Off => None,
+        Given::Verdict(verdict) => Some(render(verdict)),
+        Given::Unavailable(why) => Some(json!(why)),
+    }
+}
+
+fn intent(intent: &Intent) -> Value {
+    let (label, score) = intent.category();
+    let scores = intent.labels.iter().zip(&intent.scores);
+    let scores: Map<String, Value> = scores.map(|(label, score)| (label.clone(), round(*score))).collect();
+    let mut out = json!({"label": label, "score": round(score), "scores": scores});
+    if let (Some((label, score)), Some(all)) = (intent.complexity(), intent.complexity) {
+        let scores = COMPLEXITIES.iter().zip(all);
+        let scores: Map<String, Value> = scores.map(|(label, score)| ((*label).to_owned(), round(score))).collect();
+        out["complexity"] = json!({"label": label, "score": round(score), "scores": scores});
+    }
+    out
+}
+
+fn jailbreak(verdict: &Jailbreak) -> Value {
+    let label = if verdict.detected() { "jailbreak" } else { "benign" };
+    json!({"label": label, "score": round(verdict.score)})
+}
+
+fn span(span: &Span) -> Value {
+    let mut out = json!({"start": span.start, "end": span.end, "label": &*span.label, "score": round(span.score)});
+    if let Some(place) = span.place {
+        out["message"] = place.message.into();
+        out["part"] = place.part.into();
+    }
+    out
+}
+
+fn embedding(embedding: &Embedding) -> Value {
+    let vector: Vec<Value> = embedding.vector.iter().map(|number| round(*number)).collect();
+    let mut out = json!({"embedding": vector});
+    if !embedding.similar_to.is_empty() {
+        let names = embedding.similar_to.iter();
+        let names: Map<String, Value> = names.map(|(name, cosine)| (name.clone(), round(*cosine))).collect();
+        out["similar_to"] = names.into();
+    }
+    out
+}
+
+/// Six decimals: more is noise, and makes answers hard to compare.
+fn round(number: f32) -> Value {
+    ((f64::from(number) * 1e6).round() / 1e6).into()
+}
