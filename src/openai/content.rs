@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::judged::{Input, Part as JudgedText, Place};
 
@@ -50,14 +51,18 @@ pub struct ToolCall<'a> {
 #[derive(Debug, Deserialize)]
 pub struct Function<'a> {
     #[serde(borrow, default)]
-    pub arguments: Option<Cow<'a, str>>,
+    pub arguments: Option<Loose<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct Custom<'a> {
     #[serde(borrow, default)]
-    pub input: Option<Cow<'a, str>>,
+    pub input: Option<Loose<'a>>,
 }
+
+/// Text that some clients send as plain JSON: read as a string, else as its own spelling.
+#[derive(Debug)]
+pub struct Loose<'a>(Cow<'a, str>);
 
 impl Message<'_> {
     /// System and developer prompts come from whoever operates the application; everything
@@ -72,12 +77,13 @@ impl Message<'_> {
             texts.into_iter().flatten().map(move |text| (index, text))
         });
         let calls = self.tool_calls.iter().flatten().flat_map(|call| {
-            let arguments = call.function.as_ref().and_then(|function| function.arguments.as_deref());
-            let input = call.custom.as_ref().and_then(|custom| custom.input.as_deref());
+            let arguments = call.function.as_ref().and_then(|function| function.arguments.as_ref());
+            let input = call.custom.as_ref().and_then(|custom| custom.input.as_ref());
             [arguments, input].into_iter().flatten()
         });
-        let legacy = self.function_call.iter().filter_map(|function| function.arguments.as_deref());
-        let beside = self.refusal.as_deref().into_iter().chain(calls).chain(legacy).enumerate();
+        let legacy = self.function_call.iter().filter_map(|function| function.arguments.as_ref());
+        let calls = calls.chain(legacy).map(|text| &*text.0);
+        let beside = self.refusal.as_deref().into_iter().chain(calls).enumerate();
         // Text beside `content` is numbered after its parts.
         content.chain(beside.map(|(index, text)| (self.content.0.len() + index, text)))
     }
@@ -135,6 +141,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             }
         }
         deserializer.deserialize_any(Parts).map(Content)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(serde_json::from_str::<Text<'de>>(raw).map_or(Cow::Borrowed(raw), |text| text.0)))
     }
 }
 

@@ -25,6 +25,14 @@ fn reads_who_said_what() {
 }
 
 #[test]
+fn arguments_that_are_not_a_string_are_read_as_spelled() {
+    let body =
+        r#"{"model":"a","messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":{"q": [1.0]}}}]}]}"#;
+    let view = chat(body).unwrap();
+    assert_eq!(texts(&view, |part| part.guarded), [r#"{"q": [1.0]}"#]);
+}
+
+#[test]
 fn names_the_field_that_is_wrong() {
     let param = |body: &str| chat(body).unwrap_err().param.unwrap_or_default();
     assert_eq!(param(r#"{"messages":[]}"#), "model");
