@@ -11,13 +11,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod extract;
 mod fault;
+mod labels;
 mod load;
+mod place;
+mod quality;
 mod secret;
 mod units;
 mod validate;
 
 pub use fault::{ConfigFaults, Fault};
+pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
+pub use quality::{Quality, QualityTable};
 pub use secret::{ApiKey, KeyDigest, Secret};
 pub use units::{OneOrMany, parse_duration};
 
@@ -227,24 +233,6 @@ pub struct Breaker {
     pub cooldown: Duration,
 }
 
-/// `[quality.BACKEND]`: expected answer quality, 0..1, by category; `default` for the rest.
-#[derive(Clone, Debug, Deserialize)]
-pub struct QualityTable {
-    /// Where the numbers come from.
-    pub source: String,
-    pub default: Quality,
-    #[serde(flatten)]
-    pub categories: BTreeMap<String, Quality>,
-}
-
-/// One number, or one per complexity.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Quality {
-    Flat(f64),
-    ByComplexity { simple: f64, medium: f64, hard: f64 },
-}
-
 /// `[exemplars.NAME]`: a meaning, given by example texts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -386,7 +374,7 @@ pub enum Action {
 
 /// Which routes a virtual model may take; the terminal route always ends the list.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected \"all\" or a list of route names")]
 pub enum VirtualModel {
     /// `"all"`.
     All(AllRoutes),

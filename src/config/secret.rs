@@ -9,7 +9,11 @@ use subtle::ConstantTimeEq;
 
 /// `api_key = { env = "…" } | { file = "…" } | "client"`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected { env = \"NAME\" }, { file = \"PATH\" } or \"client\"; a key itself does not belong in this file"
+)]
 pub enum ApiKey {
     Env {
         env: String,

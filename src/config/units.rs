@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// `"a"` or `["a", "b"]`; the list is ORed.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
 pub enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
