@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::http;
-use crate::http::listener;
+use crate::http::listener::{self, Stop};
 use crate::minds::{LoadError, Minds};
 use crate::telemetry::Metrics;
 use crate::upstream::{BuildError, Upstream};
@@ -28,7 +27,7 @@ pub struct Gateway {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
-    stop: CancellationToken,
+    stop: Stop,
 }
 
 /// Why a gateway could not start.
@@ -52,7 +51,7 @@ pub struct Running {
     pub admin: SocketAddr,
     gateway: Arc<Gateway>,
     public_tasks: TaskTracker,
-    admin_stop: CancellationToken,
+    admin_stop: Stop,
     admin_tasks: TaskTracker,
 }
 
@@ -66,7 +65,7 @@ impl Gateway {
         let loading = config.clone();
         let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
         let minds = minds.await.map_err(|_| StartError::Interrupted)??;
-        let stop = CancellationToken::new();
+        let stop = Stop::default();
         let gateway = Arc::new(Self {
             permits: Arc::new(Semaphore::new(config.server.max_requests)),
             minds,
@@ -79,7 +78,7 @@ impl Gateway {
         let public_tasks = TaskTracker::new();
         let router = http::public(Arc::clone(&gateway));
         public_tasks.spawn(listener::serve(public, router, limits.clone(), stop, public_tasks.clone()));
-        let (admin_stop, admin_tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (admin_stop, admin_tasks) = (Stop::default(), TaskTracker::new());
         let router = http::admin(Arc::clone(&gateway));
         admin_tasks.spawn(listener::serve(admin, router, limits, admin_stop.clone(), admin_tasks.clone()));
         Ok(Running { public: public_addr, admin: admin_addr, gateway, public_tasks, admin_stop, admin_tasks })
@@ -92,7 +91,7 @@ impl Gateway {
 
     /// No new work is welcome: the gateway is about to stop.
     pub(crate) fn draining(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop.drain.is_cancelled()
     }
 }
 
@@ -100,10 +99,12 @@ impl Running {
     /// Stops accepting, lets requests and streams finish within `server.drain`, then stops.
     /// Health and metrics answer until the end. False when something had to be cut off.
     pub async fn shutdown(self) -> bool {
-        self.gateway.stop.cancel();
+        self.gateway.stop.drain.cancel();
         self.public_tasks.close();
         let drained = tokio::time::timeout(self.gateway.config.server.drain, self.public_tasks.wait()).await.is_ok();
-        self.admin_stop.cancel();
+        self.gateway.stop.cut.cancel();
+        self.admin_stop.drain.cancel();
+        self.admin_stop.cut.cancel();
         self.admin_tasks.close();
         drained
     }

@@ -2,6 +2,7 @@
 //!
 //! The path of a request is told in `ARCHITECTURE.md`; the folders follow it.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod demo;

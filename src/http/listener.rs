@@ -14,15 +14,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Server;
 
-/// Serves `router` until `stop`; then takes no more connections and finishes the requests
+/// The two stages of stopping.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop {
+    /// No more connections; the requests that run are finished.
+    pub(crate) drain: CancellationToken,
+    /// Not even that: what still runs is cut off and looks it.
+    pub(crate) cut: CancellationToken,
+}
+
+/// Serves `router` until it shall stop; then takes no more connections and finishes the requests
 /// that run. Every connection is a task of `tracker`.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    limits: Server,
-    stop: CancellationToken,
-    tracker: TaskTracker,
-) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Server, stop: Stop, tracker: TaskTracker) {
     let connections = Arc::new(Semaphore::new(limits.max_connections));
     let mut http = http1::Builder::new();
     // A client that half-closes has left: that is how its departure reaches the backend.
@@ -35,7 +38,7 @@ pub(crate) async fn serve(
     let http = Arc::new(http);
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.drain.cancelled() => return,
             accepted = accept(&listener, &connections) => accepted,
         };
         let (stream, permit) = match accepted {
@@ -67,16 +70,19 @@ async fn connection(
     http: Arc<http1::Builder>,
     stream: TcpStream,
     router: Router,
-    stop: CancellationToken,
+    stop: Stop,
     _permit: OwnedSemaphorePermit,
 ) {
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = stop.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = stop.cut.cancelled() => return,
+            }
         }
     };
     if let Err(error) = ended {

@@ -11,6 +11,7 @@ use super::judged::{Input, Part as JudgedText, Place};
 
 /// One entry of `messages`, as much of it as carries text.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a message object")]
 pub struct Message<'a> {
     #[serde(borrow)]
     pub role: Cow<'a, str>,

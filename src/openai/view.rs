@@ -67,6 +67,7 @@ pub struct ParseError {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Body<'a> {
     #[serde(borrow)]
     model: &'a RawValue,
@@ -103,6 +104,10 @@ impl<'a> View<'a> {
             message: format!("The request body is not valid UTF-8 (byte {}).", error.valid_up_to()),
             param: None,
         })?;
+        // serde would also read an array, field by field in the order they are declared.
+        if text.trim_start().starts_with('[') {
+            return Err(ParseError { message: "The request body must be a JSON object.".to_owned(), param: None });
+        }
         let deserializer = &mut serde_json::Deserializer::from_str(text);
         let parsed: Body<'a> = serde_path_to_error::deserialize(&mut *deserializer).map_err(ParseError::from_json)?;
         deserializer.end().map_err(|error| ParseError::syntax(&error))?;

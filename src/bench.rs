@@ -1,0 +1,3 @@
+//! Measuring this machine. Reports what was measured, never a constant from elsewhere.
+
+pub mod proxy;
