@@ -14,8 +14,11 @@ mod classify;
 mod demo_backend;
 mod eval;
 mod health;
+mod judging;
 mod keys;
+mod lines;
 mod models;
+mod progress;
 mod route;
 mod serve;
 

@@ -78,6 +78,11 @@ impl Line {
 }
 
 impl BadLine {
+    /// A line of which not even the id can be had.
+    pub fn unreadable(message: String) -> Self {
+        Self { id: RawValue::NULL.to_owned(), message }
+    }
+
     pub fn into_answer(self) -> Answer {
         Answer { id: self.id, rest: Map::from_iter([("error".to_owned(), self.message.into())]) }
     }

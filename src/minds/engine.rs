@@ -60,6 +60,7 @@ impl Runtime {
 }
 
 /// Where the library may be, most wanted first. A trailing `*` folder is expanded.
+#[expect(clippy::disallowed_methods, reason = "ORT_DYLIB_PATH is the library's own switch, not a setting of ours")]
 fn places() -> Vec<PathBuf> {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
         return vec![path.into()];

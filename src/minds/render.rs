@@ -67,3 +67,42 @@ fn embedding(embedding: &Embedding) -> Value {
 fn round(number: f32) -> Value {
     ((f64::from(number) * 1e6).round() / 1e6).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::minds::{MindNames, Place, Timings, Unavailable};
+
+    #[test]
+    fn the_spelling_is_the_published_one() {
+        let names = MindNames {
+            intent: "mom-brain-flash".into(),
+            jailbreak: "mom-jailbreak-flash".into(),
+            pii: "mom-pii-flash".into(),
+            embedding: "mom-similarity-flash".into(),
+        };
+        let labels = vec!["law".to_owned(), "math".to_owned()].into();
+        let place = Some(Place { message: 2, part: 1 });
+        let judgement = Judgement {
+            intent: Given::Verdict(Intent { labels, scores: vec![0.25, 0.75], complexity: Some([0.5, 0.25, 0.25]) }),
+            jailbreak: Given::Verdict(Jailbreak { score: 0.912_345_67, threshold: 0.5 }),
+            pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
+            embedding: Given::Unavailable(Unavailable::Deadline),
+            names,
+            judged: Vec::new(),
+            prompt_tokens: 0,
+            windows: 1,
+            timings: Timings::default(),
+        };
+        assert_eq!(
+            Value::from(verdicts_json(&judgement)).to_string(),
+            concat!(
+                r#"{"mom-brain-flash":{"label":"math","score":0.75,"scores":{"law":0.25,"math":0.75},"#,
+                r#""complexity":{"label":"simple","score":0.5,"scores":{"simple":0.5,"medium":0.25,"hard":0.25}}},"#,
+                r#""mom-jailbreak-flash":{"label":"jailbreak","score":0.912346},"#,
+                r#""mom-pii-flash":{"spans":[{"start":3,"end":9,"label":"PERSON","score":1.0,"message":2,"part":1}]},"#,
+                r#""mom-similarity-flash":{"unavailable":"deadline"}}"#
+            )
+        );
+    }
+}

@@ -43,15 +43,15 @@ fn groups(run: &str) -> Vec<Range<usize>> {
 /// Issuer prefix, length and Luhn sum fit.
 fn is_card(digits: &[u8]) -> bool {
     let number = |count: usize| digits.iter().take(count).fold(0_u32, |n, digit| n * 10 + u32::from(digit - b'0'));
-    let issued = match (digits.len(), number(4)) {
-        (13 | 16 | 19, 4000..=4999) => true,
-        (16, 2221..=2720 | 5100..=5599) => true,
-        (15, 3400..=3499 | 3700..=3799) => true,
-        (14, 3000..=3059 | 3600..=3699 | 3800..=3999) => true,
-        (16..=19, 3528..=3589 | 6000..=6999) => true,
-        (13..=19, 5000..=5099 | 5600..=5999) => true,
-        _ => false,
-    };
+    let issued = matches!(
+        (digits.len(), number(4)),
+        (13 | 16 | 19, 4000..=4999)
+            | (16, 2221..=2720 | 5100..=5599)
+            | (15, 3400..=3499 | 3700..=3799)
+            | (14, 3000..=3059 | 3600..=3699 | 3800..=3999)
+            | (16..=19, 3528..=3589 | 6000..=6999)
+            | (13..=19, 5000..=5099 | 5600..=5999)
+    );
     issued && luhn(digits)
 }
 

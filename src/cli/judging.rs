@@ -1,0 +1,84 @@
+//! Loading minds for the commands that work through files: no request waits, so neither
+//! deadlines nor short queues apply.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Failure;
+use crate::config::{Config, Exemplar, Mind};
+use crate::minds::{Folder, Minds, Task};
+
+/// Texts judged at once, so that the minds can batch.
+pub(super) const IN_FLIGHT: usize = 64;
+
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The four roles and where their minds come from without a configuration.
+const ROLES: [&str; 4] = ["brain", "jailbreak", "pii", "similarity"];
+const MODELS_DIR: &str = "models/onnx";
+
+/// What to load.
+pub(super) struct Choice {
+    pub(super) models_dir: PathBuf,
+    pub(super) minds: BTreeMap<String, Mind>,
+    pub(super) exemplars: BTreeMap<String, Exemplar>,
+}
+
+impl Choice {
+    /// The configured minds, or the four flash minds with the thresholds they ship with.
+    pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = config else {
+            let minds = ROLES.map(|role| Ok((role.to_owned(), plain_mind(String::new())?)));
+            let minds = minds.into_iter().collect::<Result<_, Failure>>()?;
+            return Ok(Self { models_dir: MODELS_DIR.into(), minds, exemplars: BTreeMap::new() });
+        };
+        let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
+        Ok(Self { models_dir: config.models_dir, minds: config.minds, exemplars: config.exemplars })
+    }
+
+    /// Keeps only the minds called `names`; one that is not configured runs as it ships.
+    pub(super) fn only(&mut self, names: &[String]) -> Result<(), Failure> {
+        let mut kept = BTreeMap::new();
+        for name in names {
+            let folder = Folder::open(&self.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
+            let role = role_of(folder.manifest.task);
+            let mind = match self.minds.get(role).filter(|mind| mind.model == *name) {
+                Some(mind) => Mind { enabled: true, ..mind.clone() },
+                None => plain_mind(name.clone())?,
+            };
+            if kept.insert(role.to_owned(), mind).is_some_and(|other| other.model != *name) {
+                return Err(Failure::new(format!("two minds for the role {role}; run the command once for each")));
+            }
+        }
+        self.minds = kept;
+        Ok(())
+    }
+
+    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+        for mind in self.minds.values_mut() {
+            mind.deadline = PATIENCE;
+            mind.queue = mind.queue.max(2 * IN_FLIGHT);
+        }
+        Minds::open(&self.models_dir, &self.minds, &self.exemplars).map_err(|error| Failure::config(error.to_string()))
+    }
+}
+
+fn role_of(task: Task) -> &'static str {
+    match task {
+        Task::Intent => "brain",
+        Task::Jailbreak => "jailbreak",
+        Task::Pii => "pii",
+        Task::Similarity => "similarity",
+    }
+}
+
+/// A mind with every setting at its default.
+fn plain_mind(model: String) -> Result<Mind, Failure> {
+    serde_json::from_value(serde_json::json!({ "model": model })).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The runtime of a command that judges.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?)
+}
