@@ -1,11 +1,14 @@
 //! `mom check`: is the configuration right, are the models there?
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
 use crate::config::Config;
+use crate::minds::{Folder, Minds};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -20,13 +23,34 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = match Config::load(&args.config) {
         Ok(config) => config,
-        Err(faults) => {
-            writeln!(std::io::stderr().lock(), "{faults}")?;
-            return Ok(ExitCode::from(78));
-        }
+        Err(faults) => return complain(&[faults]),
     };
+    let faults = models(&config);
+    if !faults.is_empty() {
+        return complain(&faults);
+    }
+    // Last, because it takes longest: every mind answers once.
+    if let Err(fault) = Minds::load(&config) {
+        return complain(&[fault]);
+    }
     writeln!(std::io::stdout().lock(), "{}", summary(&args, &config))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// One fault for each mind whose manifest or files are not what they should be.
+fn models(config: &Config) -> Vec<String> {
+    let mut hashes = BTreeMap::new();
+    let enabled = config.minds.values().filter(|mind| mind.enabled);
+    let verified = enabled.map(|mind| Folder::open(&config.models_dir, &mind.model)?.verify(&mut hashes));
+    verified.filter_map(Result::err).map(|fault| fault.to_string()).collect()
+}
+
+fn complain(faults: &[impl Display]) -> Result<ExitCode, Failure> {
+    let mut stderr = std::io::stderr().lock();
+    for fault in faults {
+        writeln!(stderr, "{fault}")?;
+    }
+    Ok(ExitCode::from(78))
 }
 
 fn summary(args: &Args, config: &Config) -> String {

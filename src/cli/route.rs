@@ -1,11 +1,13 @@
 //! `mom route`: decision traces for chat bodies; calls no backend.
 
+use std::borrow::Cow;
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use http::HeaderMap;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Failure;
 use crate::config::Config;
@@ -17,14 +19,29 @@ use crate::route::{Availability, Trace};
 /// Reads one chat completion body per line and writes one decision trace per line, in the
 /// same order.
 ///
-/// A body without `model` asks for `auto`. A field `id` comes back as the trace's
-/// `request_id`. A line that cannot be read gives `{"id", "error"}`; the run goes on and
-/// exits 1.
+/// A body without `model` asks for `auto`. A field `id` comes back beside the trace. A line
+/// that cannot be read gives `{"id", "error"}`; the run goes on and exits 1.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The configuration.
     #[arg(long, default_value = "config.toml")]
     config: PathBuf,
+}
+
+/// What a line gets.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    Trace {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RawValue>,
+        #[serde(flatten)]
+        trace: Box<Trace>,
+    },
+    Error {
+        id: Option<&'a RawValue>,
+        error: String,
+    },
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -39,13 +56,18 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
             continue;
         }
         lines += 1;
-        match runtime.block_on(trace(&config, &minds, &line, lines)) {
-            Ok(trace) => serde_json::to_writer(&mut output, &trace).map_err(std::io::Error::from)?,
-            Err(error) => {
-                bad += 1;
-                serde_json::to_writer(&mut output, &error).map_err(std::io::Error::from)?;
-            }
-        }
+        let (id, traced) = match serde_json::from_slice::<Line<'_>>(&line) {
+            // A list would pass for an object whose keys go unnamed.
+            Ok(_) if !line.trim_ascii_start().starts_with(b"{") => (None, Err("expected a JSON object".to_owned())),
+            Ok(known) => (known.id, runtime.block_on(trace(&config, &minds, &with_model(&line, &known), lines))),
+            Err(error) => (None, Err(error.to_string())),
+        };
+        let answer = match traced {
+            Ok(trace) => Answer::Trace { id, trace: Box::new(trace) },
+            Err(error) => Answer::Error { id, error },
+        };
+        bad += u64::from(matches!(answer, Answer::Error { .. }));
+        serde_json::to_writer(&mut output, &answer).map_err(std::io::Error::from)?;
         output.write_all(b"\n")?;
         output.flush()?;
     }
@@ -55,37 +77,34 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     Err(Failure::new(format!("{bad} of {lines} lines could not be routed")))
 }
 
-/// The trace of one line, or the object that says what is wrong with it.
-async fn trace(config: &Config, minds: &Minds, line: &[u8], number: u64) -> Result<Trace, Value> {
-    let (id, body) = read(line)?;
-    let fail = |message: String| json!({"id": id, "error": message});
-    let mut view = View::parse(&body, Endpoint::ChatCompletions).map_err(|error| fail(error.message))?;
+/// The trace of one line, or why there is none.
+async fn trace(config: &Config, minds: &Minds, body: &[u8], number: u64) -> Result<Trace, String> {
+    let mut view = View::parse(body, Endpoint::ChatCompletions).map_err(|error| error.message)?;
     let ready = |_: &str| Availability::Ready;
     let considered = consider(config, minds, &mut view, &HeaderMap::new(), &ready).await;
-    let considered = considered.ok_or_else(|| fail(format!("the model `{}` does not exist", view.model)))?;
-    let name = match &id {
-        Value::Null => number.to_string(),
-        Value::String(id) => id.clone(),
-        id => id.to_string(),
-    };
-    Ok(considered.trace(config, name))
+    let considered = considered.ok_or_else(|| format!("the model `{}` does not exist", view.model))?;
+    Ok(considered.trace(config, format!("line-{number}")))
 }
 
-/// The line's `id`, and its bytes with a `model` where it had none.
-fn read(line: &[u8]) -> Result<(Value, Vec<u8>), Value> {
-    let fail = |id: &Value, message: String| json!({"id": id, "error": message});
-    let body: Value = serde_json::from_slice(line).map_err(|error| fail(&Value::Null, error.to_string()))?;
-    let Value::Object(mut body) = body else {
-        return Err(fail(&Value::Null, "expected a JSON object".to_owned()));
-    };
-    let id = body.get("id").cloned().unwrap_or_default();
-    if body.contains_key("model") {
-        // As given: the view refuses duplicates that a parsed copy would hide.
-        return Ok((id, line.to_vec()));
+/// What a line has besides a chat body.
+#[derive(Deserialize)]
+struct Line<'a> {
+    /// As it was spelled.
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+}
+
+/// The body with a `model` where it had none; everything else stays as given.
+fn with_model<'a>(line: &'a [u8], known: &Line<'_>) -> Cow<'a, [u8]> {
+    let Some(start) = line.iter().position(|byte| *byte == b'{') else { return Cow::Borrowed(line) };
+    if known.model.is_some() {
+        return Cow::Borrowed(line);
     }
-    body.insert("model".to_owned(), Value::from("auto"));
-    let body = serde_json::to_vec(&body).map_err(|error| fail(&id, error.to_string()))?;
-    Ok((id, body))
+    let (open, rest) = line.split_at(start + 1);
+    let comma: &[u8] = if rest.trim_ascii_start().starts_with(b"}") { b"" } else { b"," };
+    Cow::Owned([open, br#""model":"auto""#, comma, rest].concat())
 }
 
 #[cfg(test)]
@@ -94,16 +113,19 @@ mod tests {
 
     #[test]
     fn a_body_without_a_model_asks_for_auto() {
-        let (id, body) = read(br#"{"id": 7, "messages": []}"#).unwrap();
-        assert_eq!((id, &*body), (json!(7), br#"{"id":7,"messages":[],"model":"auto"}"#.as_slice()));
-        let given = br#"{"model": "x",  "messages": []}"#;
-        assert_eq!(read(given).unwrap(), (Value::Null, given.to_vec()));
+        let body = |line: &'static str| {
+            let known = serde_json::from_str(line).unwrap();
+            String::from_utf8(with_model(line.as_bytes(), &known).into_owned()).unwrap()
+        };
+        assert_eq!(body(r#" {"id": 7,  "messages": []}"#), r#" {"model":"auto","id": 7,  "messages": []}"#);
+        assert_eq!(body("{ }"), r#"{"model":"auto" }"#);
+        assert_eq!(body(r#"{"model": "x",  "messages": []}"#), r#"{"model": "x",  "messages": []}"#);
     }
 
     #[test]
-    fn a_line_that_is_no_object_is_an_error_with_its_id() {
-        for line in ["", "{", "[1]", "5", "\"text\""] {
-            assert_eq!(read(line.as_bytes()).unwrap_err()["id"], Value::Null, "{line}");
-        }
+    fn an_answer_carries_the_id_as_it_was_spelled() {
+        let id = RawValue::from_string("1.50e3".to_owned()).unwrap();
+        let answer = Answer::Error { id: Some(&id), error: "no".to_owned() };
+        assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"id":1.50e3,"error":"no"}"#);
     }
 }

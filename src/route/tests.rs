@@ -286,10 +286,10 @@ fn a_missing_verdict_that_no_rule_needs_changes_nothing() {
 fn what_a_missing_verdict_means_is_the_minds_own_setting() {
     let routes = format!(
         "[[routes]]\nname = \"math\"\nwhen = {{ category = \"math\" }}\ncandidates = [\"spare\"]\n\
-         [[routes]]\nname = \"no tools\"\nwhen = {{ tools = false }}\ncandidates = [\"cheap\"]\n{FLOOR}"
+         [[routes]]\nname = \"no-tools\"\nwhen = {{ tools = false }}\ncandidates = [\"cheap\"]\n{FLOOR}"
     );
     let on_error = |value: &str| auto(&config(&format!("{routes}[minds.brain]\non_error = \"{value}\"\n")), &blind());
-    assert_eq!(on_error("open").route, "no tools");
+    assert_eq!(on_error("open").route, "no-tools");
     assert_eq!(on_error("default").route, "main");
     let closed = on_error("closed");
     assert_eq!((closed.unable, closed.order.len()), (Some(Unable::Mind), 0));
@@ -299,11 +299,11 @@ fn what_a_missing_verdict_means_is_the_minds_own_setting() {
 #[test]
 fn a_guard_that_could_not_check_may_send_to_the_terminal_route() {
     let config = config(&format!(
-        "[[routes]]\nname = \"no tools\"\nwhen = {{ tools = false }}\ncandidates = [\"cheap\"]\n{FLOOR}\
+        "[[routes]]\nname = \"no-tools\"\nwhen = {{ tools = false }}\ncandidates = [\"cheap\"]\n{FLOOR}\
          [minds.pii]\non_error = \"default\"\n"
     ));
     let mut judgement = easy();
-    assert_eq!(auto(&config, &judgement).route, "no tools");
+    assert_eq!(auto(&config, &judgement).route, "no-tools");
     judgement.pii = Given::Unavailable(Unavailable::UnreadableLanguage);
     let decision = auto(&config, &judgement);
     assert_eq!((&*decision.route, decision.reasons[0]), ("main", "pii_unavailable"));
