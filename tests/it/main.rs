@@ -1,0 +1,20 @@
+//! Integration tests: the real gateway on port 0, real sockets, a scripted upstream, the
+//! real minds where a test is about them. One binary, for link time. No mocks: a test that
+//! needs a provider to misbehave writes the bytes of the misbehaviour.
+#![cfg(test)]
+
+mod client;
+mod exchange;
+mod gateway;
+mod upstream;
+
+mod admin;
+mod cancel;
+mod errors;
+mod fidelity;
+mod guard;
+mod headers;
+mod resilience;
+mod routing;
+mod streams;
+mod tidy;
