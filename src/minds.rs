@@ -19,6 +19,7 @@ mod name;
 mod normalise;
 mod readable;
 mod reading;
+pub mod registry;
 mod render;
 mod secrets;
 mod spans;

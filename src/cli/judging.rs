@@ -55,6 +55,14 @@ impl Choice {
         Ok(())
     }
 
+    /// Only the mind called `name`, with its shipped settings.
+    pub(super) fn alone(&self, name: &str) -> Result<Self, Failure> {
+        let models_dir = self.models_dir.clone();
+        let mut choice = Self { models_dir, minds: BTreeMap::new(), exemplars: BTreeMap::new() };
+        choice.only(&[name.to_owned()])?;
+        Ok(choice)
+    }
+
     pub(super) fn load(mut self) -> Result<Minds, Failure> {
         for mind in self.minds.values_mut() {
             mind.deadline = PATIENCE;

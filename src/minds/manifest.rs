@@ -86,6 +86,8 @@ pub struct FileRef {
 /// What is wrong with a mind's folder. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
+    #[error("there is no mind called `{name}` in {models_dir}; `mom models list` shows those that are")]
+    Absent { name: String, models_dir: PathBuf },
     #[error("{path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: {source}")]
@@ -108,7 +110,12 @@ impl Folder {
     pub fn open(models_dir: &Path, name: &str) -> Result<Self, ManifestError> {
         let path = models_dir.join(name);
         let file = path.join("manifest.json");
-        let text = std::fs::read(&file).map_err(|source| ManifestError::Unreadable { path: file.clone(), source })?;
+        let text = std::fs::read(&file).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                ManifestError::Absent { name: name.to_owned(), models_dir: models_dir.to_owned() }
+            }
+            _ => ManifestError::Unreadable { path: file.clone(), source },
+        })?;
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(|source| ManifestError::Malformed { path: file.clone(), source })?;
         let folder = Self { path, manifest };

@@ -1,0 +1,96 @@
+//! The minds on disk: every folder below the models folder that has a manifest.
+//!
+//! Listing reads and hashes; it opens no graph and trusts no file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::manifest::{Folder, ManifestError};
+
+/// One folder, read or not.
+#[derive(Debug)]
+pub struct Entry {
+    /// The folder's name.
+    pub name: String,
+    pub folder: Result<Folder, ManifestError>,
+}
+
+/// What is wrong with a mind: one word and one sentence that names the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `hash`, `missing` or `faulty`.
+    pub state: &'static str,
+    pub message: String,
+}
+
+impl From<&ManifestError> for Fault {
+    fn from(error: &ManifestError) -> Self {
+        let state = match error {
+            ManifestError::WrongHash { .. } => "hash",
+            ManifestError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => "missing",
+            _ => "faulty",
+        };
+        Self { state, message: error.to_string() }
+    }
+}
+
+/// Every mind below `models_dir`, by name.
+pub fn scan(models_dir: &Path) -> Result<Vec<Entry>, ManifestError> {
+    let unreadable = |source: io::Error| ManifestError::Unreadable { path: models_dir.to_owned(), source };
+    let mut entries = Vec::new();
+    for found in fs::read_dir(models_dir).map_err(unreadable)? {
+        let found = found.map_err(unreadable)?;
+        if found.path().join("manifest.json").is_file() {
+            let name = found.file_name().to_string_lossy().into_owned();
+            entries.push(Entry { folder: Folder::open(models_dir, &name), name });
+        }
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+impl Entry {
+    /// Hashes every file; `known` remembers those that several minds share.
+    pub fn verify(&self, known: &mut BTreeMap<PathBuf, String>) -> Result<(), Fault> {
+        match &self.folder {
+            Ok(folder) => folder.verify(known).map_err(|error| Fault::from(&error)),
+            Err(error) => Err(Fault::from(error)),
+        }
+    }
+
+    /// Bytes of the files that the mind needs, shared ones included; missing ones count nothing.
+    pub fn size(&self) -> u64 {
+        let Ok(folder) = &self.folder else { return 0 };
+        let files = folder.manifest.files.keys().map(|file| folder.file(file));
+        files.filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_word() {
+        let models = tempfile::tempdir().unwrap();
+        let source = Path::new("models/onnx/mom-pii-flash/manifest.json");
+        for name in ["mom-pii-flash", "mom-tone-flash", "flash-trunk", "no-mind"] {
+            fs::create_dir(models.path().join(name)).unwrap();
+        }
+        fs::copy(source, models.path().join("mom-pii-flash/manifest.json")).unwrap();
+        fs::write(models.path().join("mom-tone-flash/manifest.json"), "{").unwrap();
+        let states = || {
+            let entries = scan(models.path()).unwrap();
+            entries
+                .iter()
+                .map(|e| (e.name.clone(), e.verify(&mut BTreeMap::new()).err().map(|f| f.state)))
+                .collect::<Vec<_>>()
+        };
+        let expected = |pii| [("mom-pii-flash".to_owned(), Some(pii)), ("mom-tone-flash".to_owned(), Some("faulty"))];
+        assert_eq!(states(), expected("missing"));
+        fs::write(models.path().join("flash-trunk/model.onnx"), "not it").unwrap();
+        assert_eq!(states(), expected("hash"));
+    }
+}
