@@ -18,7 +18,7 @@ pub const CATEGORIES: [&str; 14] = [
     "psychology",
 ];
 
-/// How hard a question is.
+/// How hard a question is, in the order of the brain's scores.
 pub const COMPLEXITIES: [&str; 3] = ["simple", "medium", "hard"];
 
 /// Personal data and secrets.

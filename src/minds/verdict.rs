@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+/// In score order.
+pub use crate::config::COMPLEXITIES;
 use crate::openai::judged::Place;
 
 /// A verdict, or why there is none. Never a confident default in place of either.
@@ -58,9 +60,6 @@ pub struct Intent {
     /// P(simple), P(medium), P(hard).
     pub complexity: Option<[f32; 3]>,
 }
-
-/// Complexity labels in score order.
-pub const COMPLEXITIES: [&str; 3] = ["simple", "medium", "hard"];
 
 impl Intent {
     /// The most probable category and its probability.

@@ -133,6 +133,10 @@ fn unknown_quality_does_not_reach_a_floor() {
     assert_eq!(decision.order, ["premium", "spare"]);
     assert_eq!(decision.candidates[0].predicted_quality, None);
     assert_eq!(decision.candidates[0].why, "quality unknown");
+    for policy in ["min_quality = 0.99", "prefer = \"quality\""] {
+        let routes = FLOOR.replace("min_quality = 0.75", policy).replace("[\"cheap\"", "[\"spare\"");
+        assert_eq!(auto(&self::config(&routes), &hard()).order, ["premium", "spare"], "{policy}");
+    }
 }
 
 #[test]
@@ -394,8 +398,8 @@ fn deciding_is_quick() {
         std::hint::black_box(decide(&config, Target::Virtual("auto"), &features, &judgement, &ready));
         start.elapsed()
     });
-    // Unoptimised, on a busy machine; optimised it takes a few microseconds.
-    assert!(best.min().unwrap() < Duration::from_micros(500));
+    // The best of many, since the machine may be busy.
+    assert!(best.min().unwrap() < Duration::from_micros(50));
 }
 
 fn probabilities() -> impl Strategy<Value = Judgement> {

@@ -243,3 +243,56 @@ fn no_text_makes_it_panic() {
         assert!(!faults(text, &[]).is_empty(), "{text}");
     }
 }
+
+#[test]
+fn every_key_is_documented() {
+    let documented = include_str!("../../../docs/configuration.md");
+    let code = [include_str!("../../config.rs"), include_str!("../quality.rs"), include_str!("../secret.rs")].concat();
+    let structures =
+        code.split("\n}\n").filter(|block| block.contains("Deserialize)]") && block.contains("pub struct"));
+    let fields = structures.flat_map(str::lines).filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
+    let set_by_code = ["hash", "policy_version"];
+    let mut checked = 0;
+    for (field, _) in fields.filter(|(field, _)| !set_by_code.contains(field)) {
+        let known = [format!("`{field}`"), format!("[{field}]"), format!("[{field}."), format!("[[{field}]]")];
+        assert!(known.iter().any(|form| documented.contains(form)), "docs/configuration.md lacks `{field}`");
+        checked += 1;
+    }
+    assert!(checked > 60, "only {checked} keys were found");
+}
+
+#[test]
+fn what_the_documentation_shows_is_valid() {
+    let documented = include_str!("../../../docs/configuration.md");
+    let examples = || documented.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let (smallest, _) = examples().next().unwrap();
+    assert_eq!(faults(smallest, &[]), "");
+    let backends = ["cheap", "local"].map(|name| format!("[backends.{name}]\nbase_url = \"http://127.0.0.1:1/v1\"\n"));
+    let others: Vec<&str> = examples().skip(1).map(|(example, _)| example).collect();
+    let whole = format!("{}{}", backends.concat(), others.join("\n"));
+    assert_eq!(faults(&whole, &[("OPENAI_API_KEY", "k")]), "");
+}
+
+#[test]
+fn the_shipped_file_is_valid() {
+    assert_eq!(faults(include_str!("../../../config.toml"), &[]), "");
+}
+
+proptest::proptest! {
+    /// Whatever is torn out of a file or pasted into it: an answer, and each fault once.
+    #[test]
+    fn a_mangled_file_is_faulted_or_read(
+        at in 0..10_000_usize,
+        length in 0..40_usize,
+        paste in proptest::sample::select(vec!["", "7", "\"x\"", "[]", "{}", "true", "[[routes]]\n", "\n[x]\n", "x = 1\n"]),
+    ) {
+        let whole = include_str!("../../../config.toml");
+        let characters: Vec<char> = whole.chars().collect();
+        let start = at % characters.len();
+        let end = (start + length).min(characters.len());
+        let mangled: String = characters[..start].iter().copied().chain(paste.chars()).chain(characters[end..].iter().copied()).collect();
+        if let Err(faults) = read("config.toml", &mangled, &Environment::new()) {
+            proptest::prop_assert!(!faults.is_empty() && faults.len() < 20, "{faults:?}");
+        }
+    }
+}
