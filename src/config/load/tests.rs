@@ -247,7 +247,7 @@ fn no_text_makes_it_panic() {
 #[test]
 fn every_key_is_documented() {
     let documented = include_str!("../../../docs/configuration.md");
-    let code = [include_str!("../../config.rs"), include_str!("../quality.rs"), include_str!("../secret.rs")].concat();
+    let code = [include_str!("../../config.rs"), include_str!("../backend.rs"), include_str!("../secret.rs")].concat();
     let structures =
         code.split("\n}\n").filter(|block| block.contains("Deserialize)]") && block.contains("pub struct"));
     let fields = structures.flat_map(str::lines).filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
