@@ -1,5 +1,7 @@
 //! Which headers cross the gateway, both ways.
 
+use std::io::Write as _;
+
 use crate::client::{get, request};
 use crate::gateway::{Mom, NO_MINDS, SERVER, ask, backend, route};
 use crate::upstream::{Seen, Step, Upstream, answer, hello};
@@ -126,6 +128,20 @@ async fn compressed_answers_are_relayed_as_they_are() {
     let response = request(mom.public, "POST", "/v1/chat/completions", &accept, ask("main")).await;
     assert_eq!((response.header("content-encoding"), response.body.as_slice()), (Some("gzip"), &body[..]));
     assert_eq!(upstream.only().header("accept-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
+async fn a_compressed_error_is_an_error_not_garbage() {
+    let json = br#"{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(json).unwrap();
+    let body = gzip.finish().unwrap();
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip"), ("x-should-retry", "false")];
+    let upstream = Upstream::always(vec![Step::Send(answer("429 Too Many Requests", &headers, &body))]).await;
+    let mom = Mom::over(&upstream).await;
+    let accept = [("accept-encoding", "gzip")];
+    let response = request(mom.public, "POST", "/v1/chat/completions", &accept, ask("main")).await;
+    assert_eq!((response.status(), response.body), (429, body));
 }
 
 #[tokio::test]

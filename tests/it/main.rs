@@ -10,6 +10,7 @@ mod upstream;
 
 mod admin;
 mod cancel;
+mod cli;
 mod delay;
 mod errors;
 mod fidelity;
