@@ -101,7 +101,7 @@ async fn a_refusal_looks_like_an_answer() {
     assert_eq!(whole.status(), 200);
     assert_eq!(whole.json()["object"], "chat.completion");
     assert_eq!(whole.json()["choices"][0]["finish_reason"], "content_filter");
-    assert_eq!(whole.header("x-mom-guard"), Some("jailbreak=refuse"));
+    assert!(whole.header("x-mom-guard").unwrap_or_default().contains("jailbreak=refuse"));
     let body = json!({"model": "auto", "stream": true, "messages": [{"role": "user", "content": ATTACK}]});
     let streamed = chat(mom.public, body.to_string()).await;
     assert_eq!(streamed.header("content-type"), Some("text/event-stream"));
@@ -119,7 +119,7 @@ async fn a_flag_marks_and_lets_pass() {
     let body = user("main", json!(ATTACK));
     let response = chat(mom.public, &body).await;
     assert_eq!((response.status(), response.text()), (200, HELLO));
-    assert_eq!(response.header("x-mom-guard"), Some("jailbreak=flag"));
+    assert!(response.header("x-mom-guard").unwrap_or_default().contains("jailbreak=flag"));
     assert_eq!(upstream.only().body, body.as_bytes());
 }
 
@@ -141,7 +141,10 @@ async fn personal_data_is_flagged_as_shipped_and_never_repeated() {
 
 #[tokio::test]
 async fn personal_data_can_be_blocked_by_label() {
-    let (upstream, mom) = guarded("[guard]\npii = { action = \"block\", labels = [\"US_SSN\", \"SECRET\"] }").await;
+    let (upstream, mom) = guarded(
+        "[guard]\njailbreak = { action = \"off\" }\npii = { action = \"block\", labels = [\"US_SSN\", \"SECRET\"] }",
+    )
+    .await;
     let blocked = chat(mom.public, user("main", json!(PERSONAL))).await;
     assert_eq!((blocked.status(), blocked.code().as_str()), (400, "pii_detected"));
     let secret = "Why does boto3 reject aws_secret_access_key = \"wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzzzKEY\"?";

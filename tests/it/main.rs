@@ -10,6 +10,8 @@ mod upstream;
 
 mod admin;
 mod cancel;
+mod cli;
+mod delay;
 mod errors;
 mod fidelity;
 mod guard;

@@ -256,3 +256,42 @@ async fn idle_connections_do_not_hold_up_a_shutdown() {
     let (_, _idle) = client.response().await;
     timeout(Duration::from_secs(3), mom.shutdown()).await.expect("only requests are waited for");
 }
+
+#[tokio::test]
+async fn a_connection_that_the_backend_closed_costs_nothing() {
+    let upstream = Upstream::always(vec![hello(), Step::Close]).await;
+    let mom = Mom::over(&upstream).await;
+    for _ in 0..10 {
+        assert_eq!(chat(mom.public, ask("main")).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_slows_the_backend_down() {
+    let event = chunk(format!("data: {}\n\n", "x".repeat(64 * 1024)));
+    let mut steps = vec![sse_head()];
+    steps.extend(std::iter::repeat_n(event, 1000));
+    let upstream = Upstream::always(steps).await;
+    let mom = Mom::over(&upstream).await;
+    let mut client = Client::connect(mom.public).await;
+    client.send("POST", "/v1/chat/completions", &[], ask_stream("main").as_bytes()).await;
+    sleep(Duration::from_secs(1)).await;
+    let sent = upstream.steps_played();
+    assert!(sent < 500, "{sent} of 1000 events of 64 KB wait somewhere inside the gateway");
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_let_go() {
+    let event = chunk(format!("data: {}\n\n", "x".repeat(64 * 1024)));
+    let mut steps = vec![sse_head()];
+    steps.extend(std::iter::repeat_n(event, 1000));
+    let upstream = Upstream::always(steps).await;
+    let main = backend("main", upstream.addr, "timeouts = { idle = \"500ms\", total = \"1s\" }");
+    let server = format!("{SERVER}read_timeout = \"1s\"\n");
+    let mom = Mom::start(&format!("{server}{NO_MINDS}{main}{}", route("all", "\"main\""))).await;
+    let mut client = Client::connect(mom.public).await;
+    let since = Instant::now();
+    client.send("POST", "/v1/chat/completions", &[], ask_stream("main").as_bytes()).await;
+    upstream.arrived(1).await;
+    assert!(upstream.left_after(since).await < Duration::from_secs(4), "it would hold its permits forever");
+}

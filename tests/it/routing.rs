@@ -160,7 +160,7 @@ async fn personal_data_goes_only_to_the_local_backend() {
 async fn meaning_matches_exemplars() {
     let upstream = Upstream::always(vec![hello()]).await;
     let backends = backend("desk", upstream.addr, "") + &backend("rest", upstream.addr, "");
-    let exemplar = "[exemplars.refund]\ntexts = [\"I want my money back\", \"How do I get a refund for my order?\"]\n";
+    let exemplar = "[exemplars.refund]\nthreshold = 0.5\ntexts = [\"I want my money back\", \"How do I get a refund for my order?\"]\n";
     let routes = "[[routes]]\nname = \"refunds\"\nwhen = { similar_to = \"refund\" }\ncandidates = [\"desk\"]\n"
         .to_owned()
         + &route("rest", "\"rest\"");

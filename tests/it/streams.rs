@@ -126,6 +126,16 @@ async fn half_a_plain_answer_never_looks_whole() {
 }
 
 #[tokio::test]
+async fn half_a_chunked_plain_answer_never_looks_whole() {
+    let head = Step::Send(head("200 OK", &[("content-type", "application/json"), ("transfer-encoding", "chunked")]));
+    let half = chunk(r#"{"id":"chatcmpl-1","choices":["#);
+    let upstream = Upstream::always(vec![head, half, Step::Close]).await;
+    let mom = Mom::over_with(&upstream, QUICK).await;
+    let response = chat(mom.public, ask("main")).await;
+    assert!(response.status() == 502 || !response.complete, "{response:?}");
+}
+
+#[tokio::test]
 async fn a_stream_without_done_stays_without() {
     let response = streamed(vec![sse_head(), chunk(FIRST), last_chunk()]).await;
     assert_eq!((response.text(), response.complete), (FIRST, true));

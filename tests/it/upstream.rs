@@ -4,6 +4,7 @@
 //! of [`Step`]s; it never repairs, completes or closes anything it was not told to.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ struct State {
     /// When the peer last closed a connection on which an answer was still owed.
     left: watch::Sender<Option<Instant>>,
     arrived: watch::Sender<usize>,
+    played: AtomicUsize,
 }
 
 impl Upstream {
@@ -83,6 +85,7 @@ impl Upstream {
             seen: Mutex::default(),
             left: watch::Sender::new(None),
             arrived: watch::Sender::new(0),
+            played: AtomicUsize::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, state.clone()));
@@ -113,6 +116,11 @@ impl Upstream {
         let mut seen = self.seen();
         assert_eq!(seen.len(), 1, "requests seen by the upstream");
         seen.remove(0)
+    }
+
+    /// Steps completed so far, over all connections.
+    pub(crate) fn steps_played(&self) -> usize {
+        self.state.played.load(Ordering::Relaxed)
     }
 
     /// Waits until `n` requests have arrived whole.
@@ -151,7 +159,7 @@ async fn converse(mut stream: TcpStream, connection: usize, state: Arc<State>) {
         state.arrived.send_replace(n + 1);
         for step in (state.script)(n, &seen) {
             match play(step, &mut stream).await {
-                Played::Done => {}
+                Played::Done => drop(state.played.fetch_add(1, Ordering::Relaxed)),
                 Played::Closed => return,
                 Played::PeerLeft => {
                     state.left.send_replace(Some(Instant::now()));

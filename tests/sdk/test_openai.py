@@ -146,7 +146,7 @@ def test_a_blocked_attack(client):
         with pytest.raises(openai.BadRequestError) as caught:
             client.chat.completions.create(model="premium", messages=ATTACK, stream=stream)
         assert caught.value.code == "jailbreak_detected"
-        assert caught.value.response.headers["x-mom-guard"] == "jailbreak=block"
+        assert "jailbreak=block" in caught.value.response.headers["x-mom-guard"]
 
 
 def test_keys(keyed):
