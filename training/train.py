@@ -17,20 +17,20 @@ import torch
 import torch.nn.functional as F
 
 import data
-from model import CATEGORIES, COMPLEXITIES, TAGS, Trunk, load_tokenizer
+from model import CATEGORIES, COMPLEXITIES, D, GUARD, TAGS, Trunk, load_tokenizer
 
 TASKS = {"mom-brain-flash": "brain", "mom-jailbreak-flash": "guard", "mom-pii-flash": "pii"}
-BUDGET = 2048                      # tokens a batch, padding included
+BUDGET = {"brain": 2048, "guard": 2048, "pii": 1536}          # tokens a batch, padding included
 
 
-def batches(draw, width: int, rng: random.Random):
+def batches(draw, budget: int, width: int, rng: random.Random):
     """Endless batches of examples of like length: `width` batches' worth is drawn, sorted, cut and shuffled."""
     while True:
         pool = sorted((draw() for _ in range(width * 24)), key=lambda e: len(e["ids"]))
         cut, start = [], 0
         while start < len(pool):
             size = 1
-            while start + size < len(pool) and (size + 1) * len(pool[start + size]["ids"]) <= BUDGET and size < 48:
+            while start + size < len(pool) and (size + 1) * len(pool[start + size]["ids"]) <= budget and size < 48:
                 size += 1
             cut.append(pool[start:start + size])
             start += size
@@ -70,6 +70,24 @@ LOSSES = {"brain": brain_loss, "guard": guard_loss, "pii": pii_loss}
 WEIGHT = {"brain": 1.0, "guard": 1.0, "pii": 2.0}
 
 
+class FrozenCache:
+    """The frozen layers' output for texts seen before: they never change, and own prompts come round often."""
+
+    def __init__(self):
+        self.kept: dict[tuple, tuple] = {}
+
+    def __call__(self, trunk: Trunk, ids, mask):
+        rows = [tuple(row[:n].tolist()) for row, n in zip(ids, mask.sum(1))]
+        new = [i for i, row in enumerate(rows) if row not in self.kept]
+        if new:
+            for i, h2, embedding in zip(new, *trunk.frozen(ids[new], mask[new])):
+                self.kept[rows[i]] = (h2[:len(rows[i])].half(), embedding)
+        h2 = torch.zeros(*ids.shape, D)
+        for i, row in enumerate(rows):
+            h2[i, :len(row)] = self.kept[row][0]
+        return h2, torch.stack([self.kept[row][1] for row in rows])
+
+
 @torch.no_grad()
 def select_scores(trunk: Trunk, tokenizer, tasks: list[str]) -> dict[str, float]:
     """Quick scores on the select split, fp32, first window only; the real evaluation is evaluate.py."""
@@ -92,7 +110,7 @@ def select_scores(trunk: Trunk, tokenizer, tasks: list[str]) -> dict[str, float]
     if "brain" in tasks:
         rows = [r for r in data.brain_rows() if r["split"] == "select"]
         for source in ("own-prompts", "mmlu-pro", "mmlu"):
-            part = [r for r in rows if r["source"] == source and r["category"]]
+            part = [r for r in rows if r["source"] == source and r["category"]][:150]
             if part:
                 best = [CATEGORIES[int(p.argmax())] for p in run([r["text"] for r in part], "category")]
                 scores[f"category {source}"] = sum(a == r["category"] for a, r in zip(best, part)) / len(part)
@@ -105,6 +123,7 @@ def select_scores(trunk: Trunk, tokenizer, tasks: list[str]) -> dict[str, float]
             scores["easy/hard auc own"] = roc_auc_score([w for _, w in ends], [s for s, _ in ends])
     if "guard" in tasks:
         rows = [r for r in data.guard_rows() if r["split"] == "select"]
+        rows = [r for r in rows if r["label"] == "jailbreak"][:80] + [r for r in rows if r["label"] == "benign"][::3][:200]
         got = [float(p[1]) for p in run([r["text"] for r in rows], "jailbreak", 256)]
         scores["guard auc"] = roc_auc_score([r["label"] == "jailbreak" for r in rows], got)
         negative = sorted((s for s, r in zip(got, rows) if r["label"] == "benign"), reverse=True)
@@ -112,7 +131,7 @@ def select_scores(trunk: Trunk, tokenizer, tasks: list[str]) -> dict[str, float]
         scores["guard recall at 2%"] = (sum(s > limit and r["label"] == "jailbreak" for s, r in zip(got, rows))
                                         / sum(r["label"] == "jailbreak" for r in rows))
     if "pii" in tasks:
-        rows = [r for r in data.pii_rows() if r["split"] == "select" and r["annotated"] == "all"][:200]
+        rows = [r for r in data.pii_rows() if r["split"] == "select" and r["annotated"] == "all"][:100]
         hit = found = wanted = 0
         for row in rows:
             ids, tags = data.tagged(tokenizer, row)
@@ -149,6 +168,7 @@ def main() -> None:
     args.add_argument("--frozen-trunk", action="store_true")
     args.add_argument("--start", type=pathlib.Path, help="trunk.pt or an exported model.onnx to start from")
     args.add_argument("--steps", type=int, default=1600)
+    args.add_argument("--minutes", type=float, default=math.inf, help="finish the schedule by then, with fewer steps")
     args.add_argument("--rate", type=float, default=2e-4)
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--threads", type=int, default=2)
@@ -162,35 +182,41 @@ def main() -> None:
         load_exported(trunk, args.start)
     elif args.start:
         trunk.load_state_dict(torch.load(args.start), strict=False)
+    # The guard head does without the embedding: what a text is about must not decide whether it is an attack.
+    with torch.no_grad():
+        trunk.sentence.weight[-len(GUARD):, 3 * D:] = 0.0
     trunk.train()
     examples, rng = data.Examples(tokenizer, args.seed), random.Random(args.seed)
-    draw = {task: batches(getattr(examples, f"{task}_example"), 16, rng) for task in tasks}
+    draw = {task: batches(getattr(examples, f"{task}_example"), BUDGET[task], 16, rng) for task in tasks}
+    cache = FrozenCache()
     optimiser = torch.optim.AdamW(parameters(trunk, tasks, args.frozen_trunk, args.rate), betas=(0.9, 0.98))
     warm = max(1, args.steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min(1, (s + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1, s / args.steps))))
     args.out.mkdir(parents=True, exist_ok=True)
-    mean, began = {}, time.time()
-    for step in range(1, args.steps + 1):
+    mean, began, step, done = {}, time.time(), 0, 0.0
+    rates = [group["lr"] for group in optimiser.param_groups]
+    while done < 1:
+        for group, rate in zip(optimiser.param_groups, rates):
+            group["lr"] = rate * min(1, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * done))
         for task in tasks:
             batch = next(draw[task])
             ids = pad(batch, "ids", 0)
             mask = (ids > 0).long()
-            h2, embedding = trunk.frozen(ids, mask, with_embedding=task != "pii")
+            h2, embedding = cache(trunk, ids, mask) if task == "brain" else trunk.frozen(ids, mask, with_embedding=False)
             loss = LOSSES[task](trunk.tuned(h2, embedding, mask), batch) * WEIGHT[task]
             loss.backward()
             mean[task] = 0.98 * mean.get(task, loss.item()) + 0.02 * loss.item()
         torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        schedule.step()
+        step += 1
+        done = max(step / args.steps, (time.time() - began) / 60 / args.minutes)
         if step % 25 == 0:
             print(step, f"{(time.time() - began) / step:.2f} s/step", {t: round(m, 4) for t, m in mean.items()}, flush=True)
-        if step % 400 == 0 or step == args.steps:
-            print("select", step, select_scores(trunk, tokenizer, tasks), flush=True)
+        if step % 100 == 0 or done >= 1:
             trained = {n: v for n, v in trunk.state_dict().items() if n.startswith(("stack_t", "sentence", "token"))}
             torch.save(trained, args.out / "trunk.part")
             (args.out / "trunk.part").replace(args.out / "trunk.pt")
+    print("steps", step, "select", select_scores(trunk, tokenizer, tasks), flush=True)
 
 
 if __name__ == "__main__":
