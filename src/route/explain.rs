@@ -102,10 +102,14 @@ impl Outcome<'_> {
             let _ = write!(sentence, ", though it is not known to reach the quality floor");
         }
         let _ = match chosen.predicted_quality {
-            Some(quality) => write!(sentence, " (quality {quality:.2}, "),
-            None => write!(sentence, " (quality unknown, "),
+            Some(quality) => write!(sentence, " (quality {quality:.2}"),
+            None => write!(sentence, " (quality unknown"),
         };
-        let _ = write!(sentence, "about ${:.6}).", chosen.predicted_cost_usd);
+        // Without a price there is no cost to speak of.
+        if chosen.predicted_cost_usd > 0.0 {
+            let _ = write!(sentence, ", about ${:.6}", chosen.predicted_cost_usd);
+        }
+        sentence.push_str(").");
         sentence
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, QualityTable};
 use crate::minds::{Given, Intent, Judgement};
@@ -16,7 +16,9 @@ use super::{Availability, Decision, NAMED, Taken, Unable, explain, price};
 pub struct Candidate {
     pub backend: BackendName,
     /// 0..1; `None` where the configuration or the verdicts do not say.
+    #[serde(serialize_with = "to_a_millionth")]
     pub predicted_quality: Option<f64>,
+    #[serde(serialize_with = "to_a_billionth")]
     pub predicted_cost_usd: f64,
     /// Able to take this request now.
     pub eligible: bool,
@@ -31,7 +33,16 @@ pub struct Candidate {
     prior: Option<f64>,
 }
 
-/// What a candidate must reach, and what it may cost.
+// Digits beyond these are noise, and make traces hard to read and compare.
+fn to_a_millionth<S: Serializer>(quality: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    quality.map(|quality| (quality * 1e6).round() / 1e6).serialize(serializer)
+}
+
+fn to_a_billionth<S: Serializer>(usd: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    ((usd * 1e9).round() / 1e9).serialize(serializer)
+}
+
+/// What a candidate must reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Floor {
     None,

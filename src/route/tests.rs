@@ -380,6 +380,10 @@ fn the_trace_has_the_keys_others_read() {
     assert_eq!(value["route"], serde_json::json!({ "name": "main", "clause": "it is the only route" }));
     let candidate: Vec<&String> = value["candidates"][0].as_object().unwrap().keys().collect();
     assert_eq!(candidate, ["backend", "predicted_quality", "predicted_cost_usd", "eligible", "why"]);
+    let (quality, usd) =
+        (value["candidates"][0]["predicted_quality"].to_string(), &value["candidates"][0]["predicted_cost_usd"]);
+    assert!(quality.len() <= "0.123456".len(), "{quality}");
+    assert!((usd.as_f64().unwrap() * 1e9).fract().abs() < 1e-6, "{usd}");
     assert_eq!(value["timings_us"]["decide"], 7);
 
     let mut stopped = Trace::new("req-2".to_owned(), &config, &judgement, serde_json::Map::new());
