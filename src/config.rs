@@ -108,13 +108,14 @@ pub struct Mind {
     /// Defaults: `closed` for the guards, `default` for the others.
     #[serde(default)]
     pub on_error: Option<OnError>,
-    /// Most windows in one forward pass.
+    /// Most windows in one forward pass. With 1 a verdict depends on its text alone: int8
+    /// graphs scale the activations of a whole pass together.
     #[serde(default = "default_batch")]
     pub batch: usize,
     /// Most requests waiting for this mind's engine; beyond it the verdict is unavailable.
     #[serde(default = "default_queue")]
     pub queue: usize,
-    /// Threads of one forward pass. 0: one per core.
+    /// Threads of one forward pass. 0: one per core, at most 4.
     #[serde(default)]
     pub threads: usize,
     #[serde(default = "default_providers")]
@@ -362,7 +363,7 @@ fn default_deadline() -> Duration {
 }
 
 fn default_batch() -> usize {
-    8
+    1
 }
 
 fn default_queue() -> usize {

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod eval;
 pub mod gateway;
 pub mod guard;
 mod http;

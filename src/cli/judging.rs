@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::config::{Config, Exemplar, Mind};
-use crate::minds::{Folder, Minds, Task};
+use crate::minds::{Folder, Manifest, Minds, Task};
 
 /// Texts judged at once, so that the minds can batch.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -29,8 +29,7 @@ impl Choice {
     /// The configured minds, or the four flash minds with the thresholds they ship with.
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
-            let minds = ROLES.map(|role| Ok((role.to_owned(), plain_mind(String::new())?)));
-            let minds = minds.into_iter().collect::<Result<_, Failure>>()?;
+            let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), Mind::default())));
             return Ok(Self { models_dir: MODELS_DIR.into(), minds, exemplars: BTreeMap::new() });
         };
         let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
@@ -45,7 +44,7 @@ impl Choice {
             let role = role_of(folder.manifest.task);
             let mind = match self.minds.get(role).filter(|mind| mind.model == *name) {
                 Some(mind) => Mind { enabled: true, ..mind.clone() },
-                None => plain_mind(name.clone())?,
+                None => Mind { model: name.clone(), ..Mind::default() },
             };
             if kept.insert(role.to_owned(), mind).is_some_and(|other| other.model != *name) {
                 return Err(Failure::new(format!("two minds for the role {role}; run the command once for each")));
@@ -53,6 +52,22 @@ impl Choice {
         }
         self.minds = kept;
         Ok(())
+    }
+
+    /// Only the mind that plays `role`, switched on.
+    pub(super) fn keep_role(&mut self, role: &str) -> Result<(), Failure> {
+        let none = || Failure::config(format!("the configuration has no [minds.{role}]"));
+        let mind = self.minds.remove(role).ok_or_else(none)?;
+        self.minds = BTreeMap::from([(role.to_owned(), Mind { enabled: true, ..mind })]);
+        Ok(())
+    }
+
+    /// The manifest of the mind that plays `role`.
+    pub(super) fn manifest(&self, role: &str) -> Result<Manifest, Failure> {
+        let model = self.minds.get(role).map(|mind| mind.model.clone()).filter(|model| !model.is_empty());
+        let name = model.unwrap_or_else(|| format!("mom-{role}-flash"));
+        let folder = Folder::open(&self.models_dir, &name).map_err(|error| Failure::config(error.to_string()))?;
+        Ok(folder.manifest)
     }
 
     /// Only the mind called `name`, with its shipped settings.
@@ -79,11 +94,6 @@ fn role_of(task: Task) -> &'static str {
         Task::Pii => "pii",
         Task::Similarity => "similarity",
     }
-}
-
-/// A mind with every setting at its default.
-fn plain_mind(model: String) -> Result<Mind, Failure> {
-    serde_json::from_value(serde_json::json!({ "model": model })).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// The runtime of a command that judges.

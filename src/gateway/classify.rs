@@ -53,6 +53,10 @@ impl Line {
         let bad = |id, message| BadLine { id, message };
         let null = || RawValue::NULL.to_owned();
         let text = std::str::from_utf8(line).map_err(|_| bad(null(), "not valid UTF-8".to_owned()))?;
+        if !text.trim_ascii_start().starts_with('{') {
+            // A list would pass for an object whose keys go unnamed.
+            return Err(bad(null(), "expected a JSON object".to_owned()));
+        }
         let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|line| line.id);
         let id = id.map_or_else(null, RawValue::to_owned);
         let wire: Wire<'_> = match serde_json::from_str(text) {
@@ -121,5 +125,6 @@ mod tests {
         assert_eq!(id(br#"{"id":7,"text":"a","messages":[]}"#), "7");
         assert_eq!(id(b"{\"id\":7,\"text\":\"\xff\"}"), "null");
         assert_eq!(id(b"not json"), "null");
+        assert_eq!(id(br#"["text", null]"#), "null");
     }
 }

@@ -96,12 +96,15 @@ fn expand(place: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Beyond this a window of 256 tokens is too little work to share.
+const MOST_THREADS: usize = 4;
+
 /// How to open a graph.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     /// Tried in order; the CPU is always the last resort.
     pub(super) providers: Vec<Provider>,
-    /// Threads of one forward pass; 0: one per core.
+    /// Threads of one forward pass; 0: one per core, at most [`MOST_THREADS`].
     pub(super) threads: usize,
     /// Graph outputs to compute, in the order [`Session::run`] returns them.
     pub(super) outputs: Vec<String>,
@@ -198,9 +201,11 @@ fn open_on(
         Provider::Cuda => ep::CUDA::default().build(),
         Provider::Tensorrt => ep::TensorRT::default().build(),
     };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let threads = if options.threads == 0 { cores() } else { options.threads };
     let mut builder = session::Session::builder(&runtime.0)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(options.threads)?
+        .with_intra_threads(threads)?
         // A waiting thread must not burn a core that relays streams.
         .with_intra_op_spinning(false)?
         // Shapes differ from pass to pass.

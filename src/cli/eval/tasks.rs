@@ -1,0 +1,193 @@
+//! The four tasks: what a row looks like, and what of a judgement counts.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Measured, verdict};
+use crate::eval::{Report, intent, jailbreak, pii, similarity};
+use crate::minds::Judgement;
+
+pub(super) struct Intent;
+pub(super) struct Jailbreak;
+pub(super) struct Pii;
+pub(super) struct Similarity;
+
+#[derive(Deserialize)]
+pub(super) struct Labelled {
+    text: String,
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    complexity: Option<String>,
+    /// 0/1 or a boolean.
+    #[serde(default)]
+    attack: Option<Value>,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    domain: Option<String>,
+}
+
+impl Measured for Intent {
+    type Row = Labelled;
+    type Outcome = intent::Row;
+    const NAME: &'static str = "intent";
+    const ROLE: &'static str = "brain";
+
+    fn usable(row: &Labelled, labels: &[String]) -> bool {
+        row.label.as_ref().is_some_and(|label| labels.contains(label))
+    }
+
+    fn texts(row: &Labelled) -> Vec<String> {
+        vec![row.text.clone()]
+    }
+
+    fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<intent::Row, String> {
+        let judgement = judgements.first().ok_or("nothing")?;
+        let intent = verdict(&judgement.intent)?;
+        let (predicted, confidence) = intent.category();
+        let complexity = intent.complexity().map(|(label, _)| label);
+        Ok(intent::Row {
+            truth: row.label.unwrap_or_default(),
+            predicted: predicted.to_owned(),
+            confidence: f64::from(confidence),
+            complexity_right: row.complexity.map(|truth| complexity == Some(truth.as_str())),
+            source: row.source,
+            domain: row.domain,
+        })
+    }
+
+    fn report(outcomes: &[intent::Row], _: &[String]) -> Report {
+        intent::report(outcomes)
+    }
+}
+
+impl Labelled {
+    /// `attack` where given, else what the label says.
+    fn is_attack(&self) -> Option<bool> {
+        match &self.attack {
+            Some(Value::Bool(attack)) => Some(*attack),
+            Some(value) => value.as_f64().map(|attack| attack >= 0.5),
+            None => match self.label.as_deref()? {
+                "jailbreak" | "prompt_injection" | "indirect_injection" | "attack" | "injection" => Some(true),
+                "benign" | "harmful_plain" | "safe" => Some(false),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Measured for Jailbreak {
+    type Row = Labelled;
+    type Outcome = jailbreak::Row;
+    const NAME: &'static str = "jailbreak";
+    const ROLE: &'static str = "jailbreak";
+
+    fn usable(row: &Labelled, _: &[String]) -> bool {
+        row.is_attack().is_some()
+    }
+
+    fn texts(row: &Labelled) -> Vec<String> {
+        vec![row.text.clone()]
+    }
+
+    fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<jailbreak::Row, String> {
+        let judgement = judgements.first().ok_or("nothing")?;
+        let given = verdict(&judgement.jailbreak)?;
+        Ok(jailbreak::Row {
+            attack: row.is_attack().unwrap_or_default(),
+            score: f64::from(given.score),
+            detected: given.detected(),
+            windows: judgement.windows,
+            source: row.source,
+            domain: row.domain,
+            label: row.label,
+        })
+    }
+
+    fn report(outcomes: &[jailbreak::Row], _: &[String]) -> Report {
+        jailbreak::report(outcomes)
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Annotated {
+    text: String,
+    spans: Vec<Annotation>,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    domain: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    start: usize,
+    end: usize,
+    label: String,
+}
+
+impl Measured for Pii {
+    type Row = Annotated;
+    type Outcome = pii::Row;
+    const NAME: &'static str = "pii";
+    const ROLE: &'static str = "pii";
+
+    fn usable(_: &Annotated, _: &[String]) -> bool {
+        true
+    }
+
+    fn texts(row: &Annotated) -> Vec<String> {
+        vec![row.text.clone()]
+    }
+
+    fn outcome(row: Annotated, judgements: &[Judgement]) -> Result<pii::Row, String> {
+        let judgement = judgements.first().ok_or("nothing")?;
+        let found = verdict(&judgement.pii)?.iter();
+        let found = found.map(|span| pii::Span { start: span.start, end: span.end, label: span.label.to_string() });
+        let gold = row.spans.into_iter().map(|span| pii::Span { start: span.start, end: span.end, label: span.label });
+        let (gold, found) = (gold.collect(), found.collect());
+        Ok(pii::Row { text: row.text, gold, found, source: row.source, domain: row.domain })
+    }
+
+    fn report(outcomes: &[pii::Row], labels: &[String]) -> Report {
+        pii::report(outcomes, &labels.iter().cloned().chain(["SECRET".to_owned()]).collect())
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pair {
+    a: String,
+    b: String,
+    score: f64,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    domain: Option<String>,
+}
+
+impl Measured for Similarity {
+    type Row = Pair;
+    type Outcome = similarity::Row;
+    const NAME: &'static str = "similarity";
+    const ROLE: &'static str = "similarity";
+
+    fn usable(_: &Pair, _: &[String]) -> bool {
+        true
+    }
+
+    fn texts(row: &Pair) -> Vec<String> {
+        vec![row.a.clone(), row.b.clone()]
+    }
+
+    fn outcome(row: Pair, judgements: &[Judgement]) -> Result<similarity::Row, String> {
+        let [a, b] = judgements else { return Err("nothing".to_owned()) };
+        let (a, b) = (verdict(&a.embedding)?, verdict(&b.embedding)?);
+        let cosine = a.vector.iter().zip(b.vector.iter()).map(|(a, b)| f64::from(a * b)).sum();
+        Ok(similarity::Row { truth: row.score, cosine, source: row.source, domain: row.domain })
+    }
+
+    fn report(outcomes: &[similarity::Row], _: &[String]) -> Report {
+        similarity::report(outcomes)
+    }
+}

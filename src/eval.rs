@@ -1,0 +1,60 @@
+//! Metrics of labelled data. Pure: outcomes in, numbers out; nothing is fitted here.
+//!
+//! Every metric is a function of a weight per row, so that the same code gives the value
+//! (all weights 1) and its 95 % bootstrap interval (weights from resampling).
+
+pub mod intent;
+pub mod jailbreak;
+pub mod pii;
+pub mod similarity;
+pub mod stats;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// A metrics object under construction.
+#[derive(Debug, Default)]
+pub struct Report(Map<String, Value>);
+
+impl Report {
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+
+    /// A number, rounded; `null` where it is not defined.
+    pub fn number(&mut self, key: &str, value: Option<f64>) {
+        self.set(key, rounded(value));
+    }
+
+    /// A metric over `rows` rows and its interval, as `key` and `key_ci95`.
+    pub fn metric(&mut self, key: &str, rows: usize, metric: impl Fn(&[f64]) -> Option<f64>) {
+        self.number(key, metric(&vec![1.0; rows]));
+        let interval = stats::interval(rows, metric);
+        self.set(&format!("{key}_ci95"), interval.map(|(low, high)| vec![rounded(Some(low)), rounded(Some(high))]));
+    }
+
+    /// Adds everything `other` says.
+    pub fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub fn into_json(self) -> Value {
+        self.0.into()
+    }
+}
+
+fn rounded(value: Option<f64>) -> Value {
+    value.filter(|value| value.is_finite()).map_or(Value::Null, |value| ((value * 1e6).round() / 1e6).into())
+}
+
+/// Rows by the value of a field; rows without it are left out.
+pub fn groups<'a, R>(rows: &'a [R], field: impl Fn(&'a R) -> Option<&'a str>) -> BTreeMap<&'a str, Vec<&'a R>> {
+    let mut groups: BTreeMap<&str, Vec<&R>> = BTreeMap::new();
+    for row in rows {
+        if let Some(name) = field(row) {
+            groups.entry(name).or_default().push(row);
+        }
+    }
+    groups
+}
