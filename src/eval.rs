@@ -45,7 +45,7 @@ impl Report {
 }
 
 fn rounded(value: Option<f64>) -> Value {
-    value.filter(|value| value.is_finite()).map_or(Value::Null, |value| ((value * 1e6).round() / 1e6).into())
+    value.filter(|value| value.is_finite()).map_or(Value::Null, |value| ((value * 1e6).round() / 1e6 + 0.0).into())
 }
 
 /// Rows by the value of a field; rows without it are left out.

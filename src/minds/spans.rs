@@ -2,7 +2,7 @@
 //!
 //! Tags are `O, B-x, I-x, …` in label order. A word's tokens decide together, so that no
 //! span starts or ends inside a word; spans never leave their part. Scores are means of the
-//! label's probability.
+//! label's probability. No span starts or ends with a comma, colon, semicolon or quote.
 
 use std::collections::BTreeMap;
 
@@ -28,13 +28,17 @@ pub(super) fn decode(tokens: &[Token], tags: &[f32], labels: usize) -> Vec<Found
     while first < tokens.len() {
         let end = tokens[first + 1..].iter().position(|token| !token.continues).map_or(tokens.len(), |n| first + 1 + n);
         let word = Word::of(&tags[first * width..end * width], width);
-        let fits = |open: &Open| word.label == Some(open.label) && !word.begins && open.part == tokens[first].part;
-        if !open.as_ref().is_some_and(fits) {
+        let token = &tokens[first];
+        let goes_on = open.as_ref().is_some_and(|open: &Open| {
+            // Nothing begins inside an unbroken run of characters, as in a date or a number.
+            let begins = word.begins && open.end < token.start;
+            word.label == Some(open.label) && !begins && open.part == token.part
+        });
+        if !goes_on {
             found.extend(open.take().map(Open::close));
         }
-        if let Some(label) = word.label {
-            let fresh =
-                || Open { label, part: tokens[first].part, start: tokens[first].start, end: 0, sum: 0.0, words: 0 };
+        if let Some(label) = word.label.filter(|_| !token.separates) {
+            let fresh = || Open { label, part: token.part, start: token.start, end: 0, sum: 0.0, words: 0 };
             let span = open.get_or_insert_with(fresh);
             span.end = tokens[end - 1].end;
             span.sum += word.score;
@@ -52,12 +56,12 @@ struct Open {
     start: u32,
     end: u32,
     sum: f32,
-    words: u16,
+    words: u32,
 }
 
 impl Open {
     fn close(self) -> Found<usize> {
-        let score = self.sum / f32::from(self.words.max(1));
+        let score = self.sum / self.words.max(1) as f32;
         Found { part: self.part, start: self.start, end: self.end, label: self.label, score }
     }
 }
@@ -111,7 +115,9 @@ mod tests {
     }
 
     fn tokens(spec: &[(u32, u32, bool)]) -> Vec<Token> {
-        spec.iter().map(|&(start, end, continues)| Token { id: 0, part: 0, start, end, continues }).collect()
+        spec.iter()
+            .map(|&(start, end, continues)| Token { id: 0, part: 0, start, end, continues, separates: false })
+            .collect()
     }
 
     fn spans(tokens: &[Token], tags: &[usize]) -> Vec<(u32, u32, usize)> {
@@ -127,6 +133,21 @@ mod tests {
         assert_eq!(spans(&words, &[2, 0, 0, 0, 4]), [(0, 3, 0), (16, 20, 1)]);
         assert_eq!(spans(&words, &[0; 5]), []);
         assert_eq!(spans(&[], &[]), []);
+    }
+
+    #[test]
+    fn an_unbroken_run_is_one_span() {
+        let words = tokens(&[(0, 1, false), (1, 2, false), (2, 6, false), (7, 9, false)]);
+        assert_eq!(spans(&words, &[1, 2, 1, 1]), [(0, 6, 0), (7, 9, 0)]);
+    }
+
+    #[test]
+    fn separators_join_but_never_start_or_end() {
+        let mut words = tokens(&[(0, 1, false), (1, 4, false), (4, 5, false), (6, 9, false), (9, 10, false)]);
+        for separator in [0, 2, 4] {
+            words[separator].separates = true;
+        }
+        assert_eq!(spans(&words, &[1, 2, 2, 2, 2]), [(1, 9, 0)]);
     }
 
     #[test]

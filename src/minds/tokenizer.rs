@@ -13,6 +13,8 @@ use super::readable::{Letters, Readable};
 /// Bytes tokenised at a time, and the stretch over which readability is judged.
 const PIECE: usize = 1024;
 
+const SEPARATORS: &str = ",;:'\"`\u{2018}\u{2019}\u{201C}\u{201D}";
+
 /// One token of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
@@ -24,6 +26,8 @@ pub(super) struct Token {
     pub(super) end: u32,
     /// The token goes on where the one before it ended, inside the same word.
     pub(super) continues: bool,
+    /// A comma, colon, semicolon or quote.
+    pub(super) separates: bool,
 }
 
 /// A tokenizer file, ready to use.
@@ -111,6 +115,7 @@ impl Tokenizer {
                     start: origin.start as u32,
                     end: origin.end as u32,
                     continues: word.is_some() && word == last_word,
+                    separates: !covered.is_empty() && covered.chars().all(|c| SEPARATORS.contains(c)),
                 });
                 last_word = word;
             }
