@@ -85,6 +85,9 @@ pub struct Server {
     /// How long a client may take to send its headers, and then its body.
     #[serde(with = "units::duration")]
     pub read_timeout: Duration,
+    /// How long a client may take none of an answer that waits for it.
+    #[serde(with = "units::duration")]
+    pub write_timeout: Duration,
     /// How long SIGTERM waits for running requests and streams.
     #[serde(with = "units::duration")]
     pub drain: Duration,
@@ -385,6 +388,7 @@ impl Default for Server {
             max_connections: 4096,
             max_requests: 1024,
             read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
     }

@@ -16,6 +16,7 @@ mod headers;
 mod intake;
 pub(crate) mod listener;
 mod own;
+mod patience;
 mod relay;
 mod stream;
 

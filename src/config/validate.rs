@@ -101,6 +101,7 @@ impl Checks<'_> {
                 ("max_connections", server.max_connections == 0),
                 ("max_requests", server.max_requests == 0),
                 ("read_timeout", server.read_timeout.is_zero()),
+                ("write_timeout", server.write_timeout.is_zero()),
             ],
         );
         if server.listen == server.admin_listen && server.listen.port() != 0 {

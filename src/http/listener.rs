@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::patience::Patient;
 use crate::config::Server;
 
 /// The two stages of stopping.
@@ -50,6 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Server,
                 continue;
             }
         };
+        let stream = Patient::new(stream, limits.write_timeout);
         tracker.spawn(connection(Arc::clone(&http), stream, router.clone(), stop.clone(), permit));
     }
 }
@@ -68,12 +70,12 @@ async fn accept(
 
 async fn connection(
     http: Arc<http1::Builder>,
-    stream: TcpStream,
+    stream: Patient,
     router: Router,
     stop: Stop,
     _permit: OwnedSemaphorePermit,
 ) {
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = http.serve_connection(stream, TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

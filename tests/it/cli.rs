@@ -190,17 +190,17 @@ impl Served {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mom"));
         command.args(["serve", "--config", file.path().to_str().unwrap()]).stderr(log.reopen().unwrap());
-        let mut child = command.spawn().unwrap();
+        let public = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut served = Self { child: command.spawn().unwrap(), log, public };
         for _ in 0..500 {
-            let ready = lines(&log).into_iter().find_map(|line| Some(line["clients"].as_str()?.to_owned()));
+            let ready = lines(&served.log).into_iter().find_map(|line| Some(line["clients"].as_str()?.to_owned()));
             if let Some(url) = ready {
-                let public = url.trim_start_matches("http://").trim_end_matches("/v1").parse().unwrap();
-                return Self { child, log, public };
+                served.public = url.trim_start_matches("http://").trim_end_matches("/v1").parse().unwrap();
+                return served;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        child.kill().unwrap();
-        panic!("never ready: {:?}", lines(&log));
+        panic!("never ready: {:?}", lines(&served.log));
     }
 
     fn terminate(&self) {
@@ -214,8 +214,15 @@ impl Served {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.child.kill().unwrap();
         panic!("it did not end");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone afterwards.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

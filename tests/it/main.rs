@@ -10,6 +10,7 @@ mod upstream;
 
 mod admin;
 mod cancel;
+mod classify;
 mod cli;
 mod delay;
 mod errors;
@@ -18,5 +19,6 @@ mod guard;
 mod headers;
 mod resilience;
 mod routing;
+mod storm;
 mod streams;
 mod tidy;

@@ -287,7 +287,7 @@ async fn a_client_that_never_reads_is_let_go() {
     steps.extend(std::iter::repeat_n(event, 1000));
     let upstream = Upstream::always(steps).await;
     let main = backend("main", upstream.addr, "timeouts = { idle = \"500ms\", total = \"1s\" }");
-    let server = format!("{SERVER}read_timeout = \"1s\"\n");
+    let server = format!("{SERVER}write_timeout = \"1s\"\n");
     let mom = Mom::start(&format!("{server}{NO_MINDS}{main}{}", route("all", "\"main\""))).await;
     let mut client = Client::connect(mom.public).await;
     let since = Instant::now();

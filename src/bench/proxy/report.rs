@@ -68,7 +68,7 @@ impl Scenario {
         let p99 = percentile(&mut whole, 0.99);
         Numbers {
             requests: whole.len(),
-            p50: percentile(&mut whole, 0.5),
+            p50: middle(target.slices.iter().map(|slice| percentile(&mut slice.whole.clone(), 0.5)).collect()),
             p99,
             added_p50: paired(target, direct, |slice| &slice.whole),
             added_p99: p99 - percentile(&mut base, 0.99),
@@ -91,14 +91,19 @@ impl Target {
 /// The median, over rounds, of the difference of the two medians of one round: what drifts
 /// from round to round cancels out.
 fn paired(target: &Target, direct: &Target, times: fn(&Slice) -> &Vec<Duration>) -> f64 {
-    let mut differences: Vec<f64> = target
+    let differences = target
         .slices
         .iter()
         .zip(&direct.slices)
         .map(|(one, other)| percentile(&mut times(one).clone(), 0.5) - percentile(&mut times(other).clone(), 0.5))
         .collect();
-    differences.sort_by(f64::total_cmp);
-    differences.get(differences.len() / 2).copied().unwrap_or(f64::NAN)
+    middle(differences)
+}
+
+/// The median over rounds: a slow round has no less to say than a fast one with its many requests.
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Microseconds; sorts. Nearest rank.

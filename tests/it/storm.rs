@@ -1,0 +1,76 @@
+//! Many clients, every way to misbehave at once; afterwards nothing is left behind.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::client::{Client, chat, get};
+use crate::gateway::{Mom, ask, ask_stream};
+use crate::upstream::{Step, Upstream, answer, chunk, hello, last_chunk, sse_head};
+
+const REQUESTS: usize = 120;
+
+/// Six kinds of backend behaviour, one after the other.
+fn behave(n: usize) -> Vec<Step> {
+    let wait = Step::Wait(Duration::from_millis(20));
+    match n % 6 {
+        0 => vec![hello()],
+        1 => vec![Step::Reset],
+        2 => vec![Step::Stall],
+        3 => vec![sse_head(), chunk("data: {}\n\n"), wait, Step::Reset],
+        4 => vec![sse_head(), chunk("data: {}\n\n"), wait.clone(), chunk("data: [DONE]\n\n"), wait, last_chunk()],
+        _ => vec![Step::Send(answer("500 Oops", &[("content-type", "application/json")], b"{\"error\":{}}"))],
+    }
+}
+
+/// Sends a request and stays for some time; three in four stay until the end.
+async fn visit(addr: std::net::SocketAddr, n: usize) {
+    let mut client = Client::connect(addr).await;
+    let body = if n.is_multiple_of(2) { ask("main") } else { ask_stream("main") };
+    client.send("POST", "/v1/chat/completions", &[], body.as_bytes()).await;
+    if n.is_multiple_of(4) {
+        sleep(Duration::from_millis(n as u64 % 60)).await;
+    } else {
+        let (response, _) = client.reply().await.rest().await;
+        assert!(matches!(response.status(), 200 | 500 | 502 | 503 | 504), "{}", response.text());
+    }
+}
+
+#[tokio::test]
+async fn after_a_storm_nothing_is_left_behind() {
+    let upstream = Upstream::start(|n, _| behave(n)).await;
+    let keys =
+        "timeouts = { first_token = \"500ms\", idle = \"500ms\" }\nbreaker = { failures = 100000 }\nconcurrency = 200";
+    let mom = Mom::over_with(&upstream, keys).await;
+    let mut visits = JoinSet::new();
+    for n in 0..REQUESTS {
+        visits.spawn(visit(mom.public, n));
+    }
+    timeout(Duration::from_secs(20), visits.join_all()).await.expect("every visit ends");
+    let mut metrics = String::new();
+    for _ in 0..100 {
+        metrics = get(mom.admin, "/metrics").await.text().to_owned();
+        if metrics.contains("mom_requests_in_flight 0\n") {
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(metrics.contains("mom_requests_in_flight 0\n"), "{metrics}");
+    // Those who left may have gone before their request was read.
+    let recorded = recorded(&metrics);
+    assert!((REQUESTS * 3 / 4..=REQUESTS).contains(&recorded), "one record per request, not {recorded}:\n{metrics}");
+    // Every permit is back: a full house of well-behaved requests is served.
+    let mut calm = JoinSet::new();
+    for _ in 0..100 {
+        let public = mom.public;
+        calm.spawn(async move { chat(public, ask("main")).await.status() });
+    }
+    let statuses = timeout(Duration::from_secs(20), calm.join_all()).await.expect("and in time");
+    assert!(!statuses.contains(&429), "{statuses:?}");
+}
+
+fn recorded(metrics: &str) -> usize {
+    let samples = metrics.lines().filter(|line| line.starts_with("mom_requests_total{"));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+}
