@@ -53,7 +53,9 @@ for _ in $(seq 300); do
     if "$mom" health --config "$config" >/dev/null 2>&1; then
         url=http://$(setting MOM_SERVER__LISTEN listen 127.0.0.1:8080)/v1/chat/completions
         say "ready. In another terminal, an easy question and a hard one:"
-        for question in 'What is the capital of France?' 'Prove that every bounded monotone sequence of real numbers converges.'; do
+        for question in \
+            'What is the boiling point of water in Celsius?' \
+            'Is the sum of two transcendental numbers always transcendental?'; do
             printf "\n  curl -si %s -H 'content-type: application/json' \\\\\n" "$url"
             printf "    -d '{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}'\n" "$question"
         done

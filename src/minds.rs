@@ -74,6 +74,11 @@ impl Minds {
         self.0.judge(input).await
     }
 
+    /// Requests that wait for an inference thread or are being read by one.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+
     /// One entry per mind that is switched on.
     pub fn status(&self) -> Vec<MindStatus> {
         self.0.status()

@@ -45,6 +45,7 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
         let label = BackendLabel { backend: backend.clone() };
         gateway.metrics.breaker_open.get_or_create(&label).set(i64::from(open));
     }
+    gateway.metrics.mind_queue_depth.set(i64::try_from(gateway.minds.waiting()).unwrap_or(i64::MAX));
     let text = gateway.metrics.render();
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

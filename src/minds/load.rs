@@ -66,6 +66,10 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    pub(super) fn waiting(&self) -> usize {
+        self.encoders.iter().map(|encoder| encoder.engine.waiting()).sum()
+    }
+
     pub(super) fn status(&self) -> Vec<MindStatus> {
         let alive = |index: usize| self.encoders.get(index).is_some_and(|encoder| encoder.engine.alive());
         self.status.iter().map(|(index, status)| MindStatus { ready: alive(*index), ..status.clone() }).collect()

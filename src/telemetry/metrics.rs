@@ -124,7 +124,7 @@ impl Metrics {
         registry.register("cost_usd", "Cost at the configured prices", self.cost_usd.clone());
         registry.register("requests_in_flight", "Requests now running, streams included", self.in_flight.clone());
         registry.register("breaker_open", "1 while a backend's circuit breaker is open", self.breaker_open.clone());
-        registry.register("mind_queue_depth", "Requests waiting for the minds", self.mind_queue_depth.clone());
+        registry.register("mind_queue_depth", "Requests the minds have yet to answer", self.mind_queue_depth.clone());
     }
 
     /// The Prometheus text exposition.
