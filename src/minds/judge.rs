@@ -12,7 +12,8 @@ use super::batch::Refused;
 use super::encoder::{Answered, Encoder, Limits};
 use super::engine::Row;
 use super::load::Loaded;
-use super::reading::{Reading, ReadingError, Stream};
+use super::reading::{Reading, Stream};
+use super::tokenizer::TokenizerError;
 use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
 
 /// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
@@ -84,9 +85,9 @@ impl Loaded {
             }
         };
         read.map_err(|error| match error {
-            ReadingError::Late => Unavailable::Deadline,
-            ReadingError::Tokenizer(error) => {
-                tracing::error!(%error, "a text could not be tokenised");
+            TokenizerError::Late => Unavailable::Deadline,
+            TokenizerError::Failed(error) => {
+                tracing::error!(error, "a text could not be tokenised");
                 Unavailable::InferenceFailed
             }
         })

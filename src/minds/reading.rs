@@ -48,14 +48,6 @@ pub(super) struct Stream {
     pub(super) ask: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ReadingError {
-    #[error("the deadline passed while reading")]
-    Late,
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-}
-
 /// One part's tokens, and whether its letters can be read.
 struct PartReading {
     tokens: Vec<Token>,
@@ -64,18 +56,15 @@ struct PartReading {
 
 impl Reader {
     /// Reads every part whole, or gives up at `deadline`.
-    pub(super) fn read(&self, input: &Input, deadline: Instant) -> Result<Reading, ReadingError> {
+    pub(super) fn read(&self, input: &Input, deadline: Instant) -> Result<Reading, TokenizerError> {
         let asks = asks(&input.parts);
         let mut reading = Reading { guards_readable: true, ..Reading::default() };
         let mut parts = Vec::with_capacity(input.parts.len());
         for (index, part) in (0_u32..).zip(&input.parts) {
-            if Instant::now() >= deadline {
-                return Err(ReadingError::Late);
-            }
             let read = if part.guarded || asks[index as usize] {
-                self.read_part(index, part, &mut reading)?
+                self.read_part(index, part, deadline, &mut reading)?
             } else {
-                reading.prompt_tokens += self.tokenizer.count(&part.text)? as u64;
+                reading.prompt_tokens += self.tokenizer.count(&part.text, deadline)? as u64;
                 PartReading { tokens: Vec::new(), pieces: Vec::new() }
             };
             parts.push(read);
@@ -91,10 +80,16 @@ impl Reader {
         Ok(reading)
     }
 
-    fn read_part(&self, index: u32, part: &Part, reading: &mut Reading) -> Result<PartReading, TokenizerError> {
+    fn read_part(
+        &self,
+        index: u32,
+        part: &Part,
+        deadline: Instant,
+        reading: &mut Reading,
+    ) -> Result<PartReading, TokenizerError> {
         let text = normalise(&part.text);
         let mut tokens = Vec::new();
-        let pieces = self.tokenizer.read(index, &text, &self.readable, &mut tokens)?;
+        let pieces = self.tokenizer.read(index, &text, &self.readable, deadline, &mut tokens)?;
         reading.prompt_tokens += tokens.len() as u64;
         if part.guarded {
             reading.guards_readable &= self.legible(&pieces);

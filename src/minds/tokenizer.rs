@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use tokenizers::Tokenizer as Inner;
+use tokio::time::Instant;
 
 use super::normalise::{CharCounter, Normalised};
 use super::readable::{Letters, Readable};
@@ -42,12 +43,16 @@ pub(super) struct Tokenizer {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct TokenizerError(String);
+pub(super) enum TokenizerError {
+    #[error("the deadline passed while reading")]
+    Late,
+    #[error("{0}")]
+    Failed(String),
+}
 
 impl From<tokenizers::Error> for TokenizerError {
     fn from(error: tokenizers::Error) -> Self {
-        Self(error.to_string())
+        Self::Failed(error.to_string())
     }
 }
 
@@ -63,7 +68,7 @@ impl Tokenizer {
         let at = framed
             .windows(bare.len().max(1))
             .position(|window| window == bare)
-            .ok_or_else(|| TokenizerError("the tokenizer does not keep a text together".to_owned()))?;
+            .ok_or_else(|| TokenizerError::Failed("the tokenizer does not keep a text together".to_owned()))?;
         let id = |names: [&str; 2]| names.iter().find_map(|name| inner.token_to_id(name));
         Ok(Self {
             unknown: id(["[UNK]", "<unk>"]),
@@ -79,22 +84,28 @@ impl Tokenizer {
         self.prefix.len() + self.suffix.len()
     }
 
-    /// How many tokens `text` has.
-    pub(super) fn count(&self, text: &str) -> Result<usize, TokenizerError> {
-        pieces(text).try_fold(0, |sum, piece| Ok(sum + self.inner.encode_fast(piece, false)?.len()))
+    /// How many tokens `text` has. Gives up at `deadline`.
+    pub(super) fn count(&self, text: &str, deadline: Instant) -> Result<usize, TokenizerError> {
+        pieces(text).try_fold(0, |sum, piece| {
+            in_time(deadline)?;
+            Ok(sum + self.inner.encode_fast(piece, false)?.len())
+        })
     }
 
     /// Appends the tokens of one part to `tokens`; returns the letter counts of each piece.
+    /// Gives up at `deadline`.
     pub(super) fn read(
         &self,
         part: u32,
         text: &Normalised<'_>,
         readable: &Readable,
+        deadline: Instant,
         tokens: &mut Vec<Token>,
     ) -> Result<Vec<Letters>, TokenizerError> {
         let mut chars_before = 0;
         let mut counted = Vec::new();
         for piece in pieces(&text.text) {
+            in_time(deadline)?;
             let encoding = self.inner.encode(piece, false)?;
             let mut letters = readable.count(piece);
             let mut chars = CharCounter::new(piece);
@@ -124,6 +135,10 @@ impl Tokenizer {
         }
         Ok(counted)
     }
+}
+
+fn in_time(deadline: Instant) -> Result<(), TokenizerError> {
+    if Instant::now() < deadline { Ok(()) } else { Err(TokenizerError::Late) }
 }
 
 /// Cuts `text` after white space into pieces of about [`PIECE`] bytes; a longer run without
@@ -160,10 +175,14 @@ mod tests {
         Tokenizer::load(Path::new("models/onnx/flash-trunk/tokenizer.json")).unwrap()
     }
 
+    fn later() -> Instant {
+        Instant::now() + std::time::Duration::from_secs(60)
+    }
+
     fn read(tokenizer: &Tokenizer, text: &str) -> Vec<Token> {
         let readable = Readable::new(&["Latin".to_owned()], 0.3).unwrap();
         let mut tokens = Vec::new();
-        tokenizer.read(0, &normalise(text), &readable, &mut tokens).unwrap();
+        tokenizer.read(0, &normalise(text), &readable, later(), &mut tokens).unwrap();
         tokens
     }
 
@@ -185,13 +204,19 @@ mod tests {
     }
 
     #[test]
+    fn reading_stops_at_the_deadline() {
+        let (tokenizer, now) = (tokenizer(), Instant::now());
+        assert!(matches!(tokenizer.count("a b", now), Err(TokenizerError::Late)));
+    }
+
+    #[test]
     fn pieces_change_nothing() {
         let tokenizer = tokenizer();
         let text = "The quick brown fox, ünder 12.5 degrees; jumps\n".repeat(100);
         let whole = tokenizer.inner.encode(text.as_str(), false).unwrap();
         let tokens = read(&tokenizer, &text);
         assert_eq!(tokens.iter().map(|t| t.id).collect::<Vec<_>>(), whole.get_ids());
-        assert_eq!(tokenizer.count(&text).unwrap(), tokens.len());
+        assert_eq!(tokenizer.count(&text, later()).unwrap(), tokens.len());
     }
 
     proptest! {
