@@ -55,7 +55,11 @@ impl Process {
         std::fs::write(&path, config)?;
         command.arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = Instant::now();
-        let child = command.spawn().map_err(|error| BenchError::Start { target: name, why: error.to_string() })?;
+        let child = command.spawn().map_err(|error| {
+            // Best effort: the failure to start is what matters.
+            let _ = std::fs::remove_file(&path);
+            BenchError::Start { target: name, why: error.to_string() }
+        })?;
         let mut process = Self { addr, cold_start: Duration::ZERO, child, config: path };
         let mut last = io::Error::other("no answer");
         while started.elapsed() < PATIENCE {
