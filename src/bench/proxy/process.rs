@@ -111,8 +111,10 @@ fn mom_config(addr: SocketAddr, admin: SocketAddr, upstream: SocketAddr, minds: 
         for role in ["brain", "jailbreak", "pii", "similarity"] {
             text.push_str(&format!("[minds.{role}]\nenabled = false\n"));
         }
-        text.push_str("[guard]\njailbreak = { action = \"off\" }\npii = { action = \"off\" }\n");
     }
+    // Judging is what takes time; a verdict must not change what is measured.
+    let action = if minds { "flag" } else { "off" };
+    text.push_str(&format!("[guard]\njailbreak = {{ action = \"{action}\" }}\npii = {{ action = \"{action}\" }}\n"));
     text.push_str(&format!("[backends.upstream]\nbase_url = \"http://{upstream}/v1\"\n"));
     text.push_str("[[routes]]\nname = \"all\"\ncandidates = [\"upstream\"]\n");
     text
