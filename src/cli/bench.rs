@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Failure;
 use crate::bench::proxy;
 use crate::config::parse_duration;
+use crate::shutdown;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -62,7 +63,13 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         let _ = writeln!(io::stderr().lock(), "bench: {step}");
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let report = runtime.block_on(proxy::run(&plan, &mut progress)).map_err(|error| Failure::new(error.to_string()))?;
+    let report = runtime.block_on(async {
+        // Giving up ends the processes that are measured.
+        tokio::select! {
+            report = proxy::run(&plan, &mut progress) => report.map_err(|error| Failure::new(error.to_string())),
+            asked = shutdown::signal() => Err(asked.map_or_else(Failure::from, |()| Failure::new("stopped early"))),
+        }
+    })?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", report.to_json())?

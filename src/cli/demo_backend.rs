@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::config::parse_duration;
 use crate::demo::Demo;
+use crate::shutdown;
 
 /// Every answer says that it comes from a demo; no model runs.
 ///
@@ -40,13 +40,12 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 async fn serve(args: Args) -> Result<(), Failure> {
     let listening = TcpListener::bind(args.listen).await;
     let listener = listening.map_err(|error| Failure::new(format!("cannot listen on {}: {error}", args.listen)))?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     writeln!(io::stderr().lock(), "demo backend '{}' on http://{}/v1", args.name, listener.local_addr()?)?;
     let demo = Demo { name: args.name, delay: args.delay, token_delay: args.token_delay };
-    let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let stop = async {
+        // Where signals cannot be listened to, they end the process by themselves.
+        if shutdown::signal().await.is_err() {
+            std::future::pending::<()>().await;
         }
     };
     Ok(demo.serve(listener, stop).await?)

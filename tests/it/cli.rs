@@ -175,6 +175,22 @@ async fn a_port_that_is_taken_is_one_clear_line() {
     assert!(text.contains("server.listen") && text.contains(&addr.to_string()), "{text}");
 }
 
+#[test]
+fn the_proxy_bench_tells_its_numbers_as_json() {
+    let quick = ["bench", "proxy", "--json", "--rounds", "2", "--slice", "30ms", "--connections", "2"];
+    let output = mom(&quick, "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let scenarios = report["scenarios"].as_array().unwrap();
+    assert_eq!(scenarios.len(), 4);
+    for scenario in scenarios {
+        let names: Vec<_> = scenario["targets"].as_array().unwrap().iter().map(|target| &target["name"]).collect();
+        assert_eq!(names, ["direct", "mom, minds off", "mom, minds on"]);
+        assert!(scenario["targets"][1]["added_p50_us"].is_f64(), "{scenario}");
+    }
+    assert!(report["resident_mb"]["mom, minds off"].is_f64() && report["cold_start_ms"]["mom, minds on"].is_f64());
+}
+
 /// `mom serve` as a process, its JSON log in a file.
 struct Served {
     child: std::process::Child,

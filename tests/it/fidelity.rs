@@ -49,24 +49,26 @@ async fn an_escaped_model_is_read_and_replaced() {
 }
 
 /// Backends named as in the recordings, so that nothing is replaced.
-async fn replaying(upstream: &Upstream) -> Mom {
+async fn replaying(upstream: &Upstream, minds: &str) -> Mom {
     let names = ["gpt-4o", "text-embedding-3-small", "gpt-3.5-turbo-instruct"];
     let keys = "retry = { attempts = 0 }\nbreaker = { failures = 1000 }";
     let backends: String = names.map(|name| backend(&format!("\"{name}\""), upstream.addr, keys)).concat();
-    Mom::start(&format!("{SERVER}{NO_MINDS}{backends}{}", route("all", "\"gpt-4o\""))).await
+    Mom::start(&format!("{SERVER}{minds}{backends}{}", route("all", "\"gpt-4o\""))).await
 }
 
 /// Sends every recording through one gateway and compares both bodies and the status.
-async fn replay(frame: fn(&Exchange) -> Vec<u8>) {
+async fn replay(minds: &str, frame: fn(&Exchange) -> Vec<u8>) {
     let exchanges = Exchange::all();
     let answers = exchanges.iter().map(|exchange| vec![Step::Send(frame(exchange))]).collect();
     let upstream = Upstream::sequence(answers).await;
-    let mom = replaying(&upstream).await;
+    let mom = replaying(&upstream, minds).await;
     for (n, exchange) in exchanges.iter().enumerate() {
         let json = [("content-type", "application/json")];
         let response = request(mom.public, "POST", &exchange.path, &json, &exchange.request).await;
         let name = &exchange.name;
-        assert_eq!(upstream.seen()[n].body, exchange.request, "request of {name}");
+        let seen = upstream.seen();
+        assert_eq!(seen.len(), n + 1, "{name} did not reach the backend: {}", response.text());
+        assert_eq!(seen[n].body, exchange.request, "request of {name}");
         assert_eq!(response.status(), exchange.status(), "status of {name}");
         assert_eq!(response.text().as_bytes(), exchange.response, "response of {name}");
         assert!(response.complete, "framing of {name}");
@@ -82,18 +84,23 @@ async fn replay(frame: fn(&Exchange) -> Vec<u8>) {
 
 #[tokio::test]
 async fn recorded_exchanges_replay_whole() {
-    replay(Exchange::whole).await;
+    replay(NO_MINDS, Exchange::whole).await;
+}
+
+#[tokio::test]
+async fn recorded_exchanges_replay_when_they_are_judged() {
+    replay("", Exchange::whole).await;
 }
 
 #[tokio::test]
 async fn recorded_exchanges_replay_split_at_every_byte() {
-    replay(|exchange| exchange.chunked(1)).await;
+    replay(NO_MINDS, |exchange| exchange.chunked(1)).await;
 }
 
 #[tokio::test]
 async fn recorded_exchanges_replay_in_odd_chunks() {
-    replay(|exchange| exchange.chunked(7)).await;
-    replay(|exchange| exchange.chunked(1021)).await;
+    replay(NO_MINDS, |exchange| exchange.chunked(7)).await;
+    replay(NO_MINDS, |exchange| exchange.chunked(1021)).await;
 }
 
 #[tokio::test]

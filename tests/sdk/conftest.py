@@ -5,6 +5,7 @@
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -14,6 +15,9 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 MOM = os.environ["MOM"]
+
+# SIGTERM would otherwise end pytest without ending what it started.
+signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
 KEY = "mom-key-for-these-tests"
 
 CONFIG = """

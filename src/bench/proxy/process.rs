@@ -55,7 +55,11 @@ impl Process {
         std::fs::write(&path, config)?;
         command.arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = Instant::now();
-        let child = command.spawn().map_err(|error| BenchError::Start { target: name, why: error.to_string() })?;
+        let child = command.spawn().map_err(|error| {
+            // Best effort: the failure to start is what matters.
+            let _ = std::fs::remove_file(&path);
+            BenchError::Start { target: name, why: error.to_string() }
+        })?;
         let mut process = Self { addr, cold_start: Duration::ZERO, child, config: path };
         let mut last = io::Error::other("no answer");
         while started.elapsed() < PATIENCE {
@@ -107,8 +111,10 @@ fn mom_config(addr: SocketAddr, admin: SocketAddr, upstream: SocketAddr, minds: 
         for role in ["brain", "jailbreak", "pii", "similarity"] {
             text.push_str(&format!("[minds.{role}]\nenabled = false\n"));
         }
-        text.push_str("[guard]\njailbreak = { action = \"off\" }\npii = { action = \"off\" }\n");
     }
+    // Judging is what takes time; a verdict must not change what is measured.
+    let action = if minds { "flag" } else { "off" };
+    text.push_str(&format!("[guard]\njailbreak = {{ action = \"{action}\" }}\npii = {{ action = \"{action}\" }}\n"));
     text.push_str(&format!("[backends.upstream]\nbase_url = \"http://{upstream}/v1\"\n"));
     text.push_str("[[routes]]\nname = \"all\"\ncandidates = [\"upstream\"]\n");
     text
