@@ -15,7 +15,7 @@ use ort::value::TensorRef;
 use crate::config::Provider;
 
 /// Name the shared library has in every place where it is looked for.
-const LIBRARY: &str = "libonnxruntime.so";
+const LIBRARY: &str = if cfg!(target_os = "macos") { "libonnxruntime.dylib" } else { "libonnxruntime.so" };
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
