@@ -194,3 +194,6 @@ fn judged(input: &Input, asks: &[bool], streams: &[Stream]) -> Vec<JudgedPart> {
     }
     judged
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::config::{Exemplar, Mind};
+use crate::config::{Exemplar, Mind, Provider};
 use crate::minds::{Given, Input, Judgement, Minds, Part, Place, Unavailable};
 
 fn minds(change: impl Fn(&str, &mut Mind)) -> Minds {
@@ -181,4 +181,11 @@ async fn minds_switched_off_load_nothing() {
     let judgement = off.judge(plain("Hello there, how are you?")).await;
     assert_eq!((judgement.intent, judgement.jailbreak), (Given::Off, Given::Off));
     assert_eq!(judgement.prompt_tokens, 7);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_falls_back_to_the_cpu() {
+    let minds = minds(|_, mind| mind.execution_providers = vec![Provider::Tensorrt, Provider::Cuda]);
+    assert!(minds.status().iter().all(|status| status.provider == Provider::Cpu && status.ready));
+    assert!(minds.judge(plain("Hello")).await.jailbreak.verdict().is_some());
 }
