@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Client, chat, get};
-use crate::gateway::{Mom, ask, ask_stream};
+use crate::gateway::{Mom, SERVER, ask, ask_stream, backend, route};
 use crate::upstream::{Step, Upstream, answer, chunk, hello, last_chunk, sse_head};
 
 const REQUESTS: usize = 120;
@@ -73,4 +73,26 @@ async fn after_a_storm_nothing_is_left_behind() {
 fn recorded(metrics: &str) -> usize {
     let samples = metrics.lines().filter(|line| line.starts_with("mom_requests_total{"));
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+}
+
+/// A text as long as the limit allows costs its own sender time, not everyone else's.
+#[tokio::test]
+async fn a_huge_text_does_not_starve_the_others() {
+    let upstream = Upstream::always(vec![hello()]).await;
+    let main = backend("main", upstream.addr, "");
+    let mom = Mom::start(&format!("{SERVER}{main}{}", route("all", "\"main\""))).await;
+    let text = "The cat sat on the mat and looked at the rain for a while. ".repeat(30_000);
+    let huge = format!(r#"{{"model":"main","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let mut client = Client::connect(mom.public).await;
+    client.send("POST", "/v1/chat/completions", &[], huge.as_bytes()).await;
+    sleep(Duration::from_millis(1500)).await;
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let start = tokio::time::Instant::now();
+        let response = chat(mom.public, ask("main").replace("hi", "What is the capital of France?")).await;
+        assert_eq!(response.status(), 200, "{}", response.text());
+        waits.push(start.elapsed());
+    }
+    waits.sort();
+    assert!(waits[2] < Duration::from_secs(2), "{waits:?}");
 }
