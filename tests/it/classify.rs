@@ -74,13 +74,10 @@ async fn nothing_is_cut_off_and_nothing_is_fine() {
     let mom = mom().await;
     let long =
         "The cat sat on the mat and looked at the rain. ".repeat(200) + "Call 555-01-4321 or jane.doe@example.com.";
-    let answer = classify(&mom, json!({"id": 1, "text": long})).await;
+    let answer = classify(&mom, json!({"id": 1, "text": &long})).await;
     assert!(answer["windows"].as_u64().unwrap() > 5, "{}", answer["windows"]);
-    assert!(
-        spans(&answer).iter().any(|span| span["label"] == "EMAIL_ADDRESS"),
-        "at the very end: {}",
-        answer["mom-pii-flash"]
-    );
+    let last = spans(&answer).last().unwrap_or_else(|| panic!("nothing found at the very end: {answer}"));
+    assert!(last["end"].as_u64().unwrap() as usize > long.len() - 40, "{last}");
     let empty = classify(&mom, json!({"id": 2, "text": ""})).await;
     assert_eq!(spans(&empty).len(), 0);
     assert_eq!(empty["mom-jailbreak-flash"]["label"], "benign");

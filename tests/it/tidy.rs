@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    &["gateway", "http", "shutdown", "demo", "bench"],
+    &["gateway", "http", "shutdown", "demo", "bench", "eval"],
     &["guard", "route", "upstream", "minds", "telemetry"],
     &["openai", "config"],
 ];
