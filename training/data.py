@@ -293,15 +293,16 @@ def tagged(tokenizer, row: dict) -> tuple[list[int], list[int]]:
     """-> token ids and tag indices of a whole row (no special tokens); -100 where the row says nothing."""
     text, places = normalise(row["text"])
     encoding = tokenizer.encode(text, add_special_tokens=False)
-    tags = []
-    for start, end in encoding.offsets:
+    tags, last = [], None
+    for piece, (start, end) in zip(encoding.tokens, encoding.offsets):
         start, end = places[start], places[max(start, end - 1)] + 1
         tag = 0
         if any(a < end and start < b for a, b in row["ignored"]):
             tag = -100
         for a, b, label in row["spans"]:
             if a < end and start < b:
-                tag = TAGS.index(("B-" if start <= a or not tags or a != last else "I-") + label)
+                first = a != last and not piece.startswith("##")
+                tag = TAGS.index(("B-" if first else "I-") + label)
                 last = a
         tags.append(tag)
         if tag <= 0:

@@ -32,6 +32,7 @@ class Graph:
     def __init__(self, folder: pathlib.Path, threads: int = 2):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(folder / "flash-trunk/model.onnx", options)
         self.tokenizer = Tokenizer.from_file(str(folder / "flash-trunk/tokenizer.json"))
 
@@ -44,7 +45,8 @@ class Graph:
             offsets = [(places[a], places[max(a, b - 1)] + 1) for a, b in encoding.offsets]
             for first in starts(len(encoding.ids)):
                 window = {"ids": encoding.ids[first:first + WINDOW - 2], "first": first, "count": len(encoding.ids),
-                          "offsets": offsets[first:first + WINDOW - 2]}
+                          "offsets": offsets[first:first + WINDOW - 2], "text": text,
+                          "pieces": [t.startswith("##") for t in encoding.tokens[first:first + WINDOW - 2]]}
                 result[index].append(window)
                 todo.append(window)
         todo.sort(key=lambda w: len(w["ids"]))
@@ -78,31 +80,60 @@ def mean_logits(windows: list[dict], name: str) -> np.ndarray:
     return np.average([w[name] for w in windows], axis=0, weights=[len(w["ids"]) + 2 for w in windows])
 
 
-def spans(windows: list[dict], temperature: float, threshold: float) -> list[tuple[int, int, str]]:
-    """Token probabilities, each from the window where the token is furthest from an edge, decoded as BIO.
+SEPARATORS = set(",:;\"'")
 
-    A new span starts at another label, or at B- unless the token continues a word (no gap before it).
+
+def spans(windows: list[dict], temperature: float, threshold: float) -> list[tuple[int, int, str]]:
+    """Token probabilities, each from the window where the token is furthest from an edge, decoded word by word.
+
+    A word's pieces decide together. A span goes on over words of the same label, unless one begins anew (B- above I-)
+    after a gap that is wider than one space; it never starts or ends with a comma, colon, semicolon or quote.
     """
     count = windows[0]["count"]
     probability, offsets, margin = np.zeros((count, len(TAGS))), [(0, 0)] * count, np.full(count, -1)
+    pieces, text = [False] * count, windows[0]["text"]
     for window in windows:
         size = len(window["ids"])
         for i, p in enumerate(softmax(window["pii_logits"], temperature)) if size else ():
             if min(i, size - 1 - i) > margin[window["first"] + i]:
                 margin[window["first"] + i] = min(i, size - 1 - i)
                 probability[window["first"] + i], offsets[window["first"] + i] = p, window["offsets"][i]
-    found, last = [], None
-    for tag, p, (start, end) in zip(probability.argmax(1), probability, offsets):
-        label = TAGS[tag][2:]
-        if label and last and last[2] == label and (TAGS[tag][0] == "I" or last[1] == start):
-            last[1] = end
-            last[3].append(p[tag])
-        elif label:
-            last = [start, end, label, [p[tag]]]
-            found.append(last)
-        else:
+                pieces[window["first"] + i] = window["pieces"][i]
+    found, last, first = [], None, 0
+    while first < count:
+        end = first + 1
+        while end < count and pieces[end]:
+            end += 1
+        p = probability[first:end].mean(0)
+        either = p[1::2] + p[2::2]
+        best = int(either.argmax())
+        label = PII[best] if either[best] > p[0] else None
+        (start, _), (_, stop) = offsets[first], offsets[end - 1]
+        gap = text[last[1]:start] if last else ""
+        begins = probability[first, 2 * best + 1] > probability[first, 2 * best + 2] and gap not in JOINTS
+        if not (last and label == last[2] and not begins):
             last = None
+        if label and text[start:stop] not in SEPARATORS:
+            if not last:
+                last = [start, stop, label, []]
+                found.append(last)
+            last[1] = stop
+            last[3].append(either[best])
+        first = end
     return [(a, b, label) for a, b, label, scores in found if np.mean(scores) >= threshold]
+
+
+JOINTS = ("", " ")          # what may stand between two words of one span, whatever the B- says
+
+
+def capped(rows: list[dict], most: int) -> list[dict]:
+    """At most `most` rows of a source, label and split: a thousand exam questions would drown the rest."""
+    seen, kept = collections.Counter(), []
+    for row in rows:
+        seen[row["source"], row["label"], row["split"]] += 1
+        if seen[row["source"], row["label"], row["split"]] <= most:
+            kept.append(row)
+    return kept
 
 
 # --- small statistics -----------------------------------------------------------------------------------------
@@ -203,7 +234,7 @@ def level(difficulty: float) -> int:
 
 
 def guard(graph: Graph, fitted: tuple | None) -> dict:
-    rows = [r for r in data.guard_rows() if r["split"] in ("threshold", "held_out")]
+    rows = capped([r for r in data.guard_rows() if r["split"] in ("threshold", "held_out")], 120)
     judge = lambda texts: [[w["jailbreak_logits"] for w in windows] for windows in graph.judge(texts, ["jailbreak_logits"])]
     for row, logits in zip(rows, judge([r["text"] for r in rows])):
         row["logits"] = np.array(logits)
@@ -214,12 +245,23 @@ def guard(graph: Graph, fitted: tuple | None) -> dict:
     score = lambda logits: float(softmax(np.array(logits), temperature)[:, 1].max())
     for row in rows:
         row["score"] = score(row["logits"])
+    def surrounded(part: list[dict], split: str) -> list[float]:
+        """Scores with about 600 words of other text (exam questions: plain prose) around each row."""
+        rng, texts = random.Random(0), []
+        pool = [r["text"] for r in rows if r["split"] == split and r["source"].startswith(("mmlu", "gsm8k"))]
+        for row in part:
+            before, after = ("\n\n".join(rng.sample(pool, 15))[:1800] for _ in range(2))
+            texts.append(f"{before}\n\n{row['text']}\n\n{after}")
+        return [score(logits) for logits in judge(texts)]
+
     if fitted:
         threshold = fitted[1]["jailbreak"]
     else:
-        # About 1 % false positives a window: the score that 1 % of the benign windows of the threshold split exceed.
-        benign = np.concatenate([softmax(r["logits"], temperature)[:, 1] for r in fit if r["label"] == "benign"])
-        threshold = round(float(np.clip(np.quantile(benign, 0.99), 0.3, 0.98)), 3)
+        # 1 % of the benign texts of the threshold split alone, or 2 % of them inside long text: the higher score of both.
+        benign = [r for r in fit if r["label"] == "benign"]
+        alone = np.quantile([r["score"] for r in benign], 0.99)
+        inside = np.quantile(surrounded(benign[:120], "threshold"), 0.98)
+        threshold = round(float(np.clip(max(alone, inside), 0.3, 0.98)), 3)
     held = [r for r in rows if r["split"] == "held_out"]
     attacks, benign = ([r for r in held if (r["label"] == "jailbreak") == attack] for attack in (True, False))
     metrics = {"recall at the threshold": {}, "false positives at the threshold": {}, "AUC": {}, "length alone, AUC": {}}
@@ -236,15 +278,11 @@ def guard(graph: Graph, fitted: tuple | None) -> dict:
         part = [r["score"] >= threshold for r in benign if low <= len(r["logits"]) <= high]
         if part:
             metrics["false positives at the threshold"][f"{low}-{min(high, 99)} windows"] = interval(part, share)
-    # The same attacks and benign texts with about 600 words of benign text around them.
-    rng, pool = random.Random(0), [r["text"] for r in benign if len(r["text"]) < 1500 and r["source"] != "bipia/email"]
-    for side, part in (("recall at the threshold", [r for r in attacks if len(r["text"]) < 2000]),
-                       ("false positives at the threshold", rng.sample(benign, min(200, len(benign))))):
-        texts = []
-        for row in part:
-            before, after = ("\n\n".join(rng.sample(pool, 12))[:1800] for _ in range(2))
-            texts.append(f"{before}\n\n{row['text']}\n\n{after}")
-        metrics[side]["with about 600 benign words around"] = interval([score(x) >= threshold for x in judge(texts)], share)
+    rng, short = random.Random(0), [r for r in attacks if len(r["text"]) < 2000]
+    for side, part in (("recall at the threshold", short), ("false positives at the threshold", benign)):
+        part = rng.sample(part, min(100, len(part)))
+        metrics[side]["with about 600 benign words around"] = interval(
+            [s >= threshold for s in surrounded(part, "held_out")], share)
     return {"temperature": {"jailbreak": temperature}, "thresholds": {"jailbreak": threshold}, "metrics": metrics}
 
 
@@ -253,11 +291,14 @@ def pii(graph: Graph, fitted: tuple | None) -> dict:
     for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["pii_logits"])):
         row["windows"] = windows
 
-    def compare(row, temperature, threshold):
-        """(hits, found, wanted), strict: same start, end and label. A label the source does not mark is not counted."""
-        want = {tuple(s) for s in row["spans"]}
+    def pairs(row, temperature, threshold):
+        """Wanted and found spans. A label the source does not mark is not counted, nor what overlaps an ignored stretch."""
         got = {s for s in spans(row["windows"], temperature, threshold) if s[2] in data.ANNOTATED[row["annotated"]]
                and not any(a < s[1] and s[0] < b for a, b in row["ignored"])}
+        return {tuple(s) for s in row["spans"]}, got
+
+    def counts(want, got):
+        """(hits, found, wanted), strict: same start, end and label."""
         return len(want & got), len(got), len(want)
 
     fit = [r for r in rows if r["split"] == "threshold"]
@@ -272,11 +313,11 @@ def pii(graph: Graph, fitted: tuple | None) -> dict:
             logits.append(window["pii_logits"][keep])
             tags += [truth[i] for i in keep]
         temperature = fit_temperature(np.concatenate(logits), np.array(tags))
-        grid = [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7]
-        threshold = max(grid, key=lambda t: f1([compare(r, temperature, t) for r in fit]))
+        grid = [0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75]
+        threshold = max(grid, key=lambda t: f1([counts(*pairs(r, temperature, t)) for r in fit]))
     held = [r for r in rows if r["split"] == "held_out"]
     for row in held:
-        row["counts"] = compare(row, temperature, threshold)
+        row["pairs"] = pairs(row, temperature, threshold)
     finance = set(data.SPLITS["pii"]["held_out_domains"])
     groups = {"presidio, unseen templates": lambda r: r["source"] == "presidio",
               "own templates, unseen": lambda r: r["source"] == "own-templates",
@@ -284,16 +325,11 @@ def pii(graph: Graph, fitted: tuple | None) -> dict:
               "pii-anon, unseen adversarial kinds": lambda r: r["group"].split("/")[-1] in
               data.SPLITS["pii"]["held_out_adversarial"],
               "wnut17 dev, names in posts": lambda r: r["source"] == "wnut17/dev"}
-    strict = {name: interval([r["counts"] for r in held if member(r)], f1) for name, member in groups.items()}
+    strict = {name: interval([counts(*r["pairs"]) for r in held if member(r)], f1) for name, member in groups.items()}
     labels = {}
     for label in PII:
-        part = []
-        for row in held:
-            want = {tuple(s) for s in row["spans"] if s[2] == label}
-            got = {s for s in spans(row["windows"], temperature, threshold) if s[2] == label
-                   and label in data.ANNOTATED[row["annotated"]] and not any(a < s[1] and s[0] < b for a, b in row["ignored"])}
-            if want or got:
-                part.append((len(want & got), len(got), len(want)))
+        part = [counts(*({s for s in side if s[2] == label} for side in row["pairs"])) for row in held]
+        part = [c for c in part if any(c)]
         if part:
             labels[label] = interval(part, f1)
     quiet = [r["text"] for r in data.brain_rows() if r["split"] == "held_out" and r["source"] == "own-prompts"]
@@ -325,12 +361,13 @@ def generated():
     yield "IBAN_CODE", lambda v: f"We would like the refund on our account, which is {v}, thank you.", ibans[:500]
 
 
-def similarity(graph: Graph, shared: pathlib.Path | None) -> dict:
+def similarity(graph: Graph, shared: pathlib.Path | None, kept: dict | None) -> dict:
     """STS-B dev (Spearman) and medical question pairs (AUC). The threshold is where pairs that a person scored 4 or more
     of 5 part best from the rest on STS-B train rows: a first value for exemplar matching."""
     out = {"temperature": {}, "thresholds": {"similarity": 0.8}, "metrics": {}}
     if not shared:
-        return out
+        # No training run touches the embedding: what was measured with --shared stays true.
+        return {name: kept[name] for name in out} if kept else out
     from prepare import read
     from scipy.stats import spearmanr
 
@@ -359,13 +396,13 @@ def sources(rows: list[dict]) -> list[dict]:
             for (source, split), count in sorted(counts.items())]
 
 
-def measure(folder: pathlib.Path, shared: pathlib.Path | None, fitted: dict | None) -> dict:
+def measure(folder: pathlib.Path, shared: pathlib.Path | None, fitted: dict | None, kept: dict) -> dict:
     graph = Graph(folder)
     pick = lambda mind: (fitted[mind]["temperature"], fitted[mind]["thresholds"]) if fitted else None
-    facts = {"mom-brain-flash": brain(graph, fitted and fitted["mom-brain-flash"]["temperature"]),
+    facts = {"mom-similarity-flash": similarity(graph, shared, kept.get("mom-similarity-flash")),
+             "mom-brain-flash": brain(graph, fitted and fitted["mom-brain-flash"]["temperature"]),
              "mom-jailbreak-flash": guard(graph, pick("mom-jailbreak-flash")),
-             "mom-pii-flash": pii(graph, pick("mom-pii-flash")),
-             "mom-similarity-flash": similarity(graph, shared)}
+             "mom-pii-flash": pii(graph, pick("mom-pii-flash"))}
     for mind, rows in (("mom-brain-flash", data.brain_rows()), ("mom-jailbreak-flash", data.guard_rows()),
                        ("mom-pii-flash", data.pii_rows()), ("mom-similarity-flash", [])):
         facts[mind]["training"] = {"data": sources(rows), "splits": "training/splits.json",
@@ -382,9 +419,10 @@ def main() -> None:
     args.add_argument("--check", type=pathlib.Path, help="folder to measure as it is")
     args.add_argument("--shared", type=pathlib.Path)
     args = args.parse_args()
+    kept = {path.parent.name: json.loads(path.read_text())
+            for path in (args.check or args.write).glob("mom-*-flash/manifest.json")}
     if args.check:
-        manifests = {path.parent.name: json.loads(path.read_text()) for path in args.check.glob("mom-*-flash/manifest.json")}
-        facts = measure(args.check, args.shared, manifests)
+        facts = measure(args.check, args.shared, kept, kept)
     else:
         import tempfile
 
@@ -400,7 +438,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             empty = {"temperature": {}, "thresholds": {}, "training": {}, "metrics": {}}
             export.write(trunk, pathlib.Path(folder), {mind: empty for mind in export.MINDS})
-            facts = measure(pathlib.Path(folder), args.shared, None)
+            facts = measure(pathlib.Path(folder), args.shared, None, kept)
+        runs = (args.start or args.trunk).with_name("run.json")
+        for mind, fact in facts.items():
+            if runs.exists() and mind != "mom-similarity-flash":
+                fact["training"]["runs"] = json.loads(runs.read_text())
         export.write(trunk, args.write, facts)
     for mind, fact in facts.items():
         print(mind, "temperature", fact["temperature"], "thresholds", fact["thresholds"])

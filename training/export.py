@@ -74,6 +74,27 @@ class Graph:
         return self.norm(self.op("Add", [x, down], f"{name}.sum2"), module.norm2, f"{name}.n2")
 
 
+def by_word(g: Graph, tags: str, trunk: Trunk) -> None:
+    """Trunk.by_word in nodes: `tags` [B,T,35] -> pii_logits."""
+    continues = g.op("Gather", [g.constant("continues", trunk.continues.numpy()), "input_ids"], "piece.continues")
+    starts = g.op("Cast", [g.op("Not", [continues], "piece.starts")], "piece.starts.f", to=TensorProto.FLOAT)
+    word = g.op("CumSum", [starts, g.constant("one.i", np.int64(1))], "word")
+    same = g.op("Equal", [g.op("Unsqueeze", [word, "axis2"], "word.col"), g.op("Unsqueeze", [word, "axis1"], "word.row")],
+                "word.same")
+    same = g.op("Cast", [same], "word.same.f", to=TensorProto.FLOAT)
+    count = g.op("ReduceSum", [same, "axis2"], "word.count", keepdims=1)
+    tags = g.op("Div", [g.op("MatMul", [same, tags], "word.total"), count], "word.tags")
+    sizes = g.constant("tag.sizes", np.array([1, 2 * len(PII)], np.int64))
+    outside, labels = g.op("Split", [tags, sizes], ["tag.outside", "tag.labels"], axis=-1)
+    pairs = g.op("Reshape", [labels, g.constant("tag.pairs", np.array([0, 0, len(PII), 2], np.int64))], "tag.paired")
+    either = g.op("ReduceLogSumExp", [pairs, g.constant("axis3", np.array([3], np.int64))], "tag.either", keepdims=1)
+    never = g.op("Sub", [either, g.constant("never", np.float32(30))], "tag.never")
+    inner = g.op("Reshape", [g.op("Concat", [never, either], "tag.inner", axis=-1),
+                             g.constant("tag.flat", np.array([0, 0, 2 * len(PII)], np.int64))], "tag.inner.flat")
+    inner = g.op("Concat", [outside, inner], "tag.continued", axis=-1)
+    g.op("Where", [g.op("Unsqueeze", [continues, "axis2"], "piece.continues.col"), inner, tags], "pii_logits")
+
+
 def build(trunk: Trunk) -> onnx.ModelProto:
     g = Graph()
     for axis in range(3):
@@ -121,7 +142,8 @@ def build(trunk: Trunk) -> onnx.ModelProto:
     g.op("Split", [logits, sizes], OUTPUTS[:3], axis=1)
     both = g.op("Concat", [t, h2], "tokens", axis=-1)
     tags = g.op("MatMul", [both, g.constant("token.w", trunk.token.weight.detach().numpy().T)], "tags")
-    g.op("Add", [tags, g.constant("token.b", trunk.token.bias.detach().numpy())], "pii_logits")
+    tags = g.op("Add", [tags, g.constant("token.b", trunk.token.bias.detach().numpy())], "tags.all")
+    by_word(g, tags, trunk)
 
     ints = [helper.make_tensor_value_info(n, TensorProto.INT64, ["B", "T"]) for n in ("input_ids", "attention_mask")]
     shapes = [["B", len(CATEGORIES)], ["B", len(COMPLEXITIES)], ["B", len(GUARD)], ["B", "T", len(TAGS)], ["B", D]]

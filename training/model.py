@@ -56,6 +56,12 @@ def load_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def continuation_pieces() -> torch.Tensor:
+    """bool [vocabulary]: pieces that continue a word ("##…")."""
+    vocabulary = load_tokenizer().get_vocab()
+    return torch.tensor([piece.startswith("##") for piece in sorted(vocabulary, key=vocabulary.get)])
+
+
 class Layer(nn.Module):
     """One BERT layer (post-norm); query, key and value are one matrix."""
 
@@ -98,6 +104,7 @@ class Trunk(nn.Module):
         self.sentence = nn.Linear(POOLED, len(CATEGORIES) + len(COMPLEXITIES) + len(GUARD))
         self.token = nn.Linear(2 * D, len(TAGS))
         self.dropout = dropout
+        self.register_buffer("continues", continuation_pieces(), persistent=False)
         for frozen in (self.words, self.places, self.norm, self.shared, self.stack_s):
             frozen.requires_grad_(False)
 
@@ -117,7 +124,7 @@ class Trunk(nn.Module):
                 s = layer(s, bias, 0.0)
             return x, F.normalize((s * mask.unsqueeze(-1)).sum(1), dim=1)
 
-    def tuned(self, h2, embedding, mask):
+    def tuned(self, ids, h2, embedding, mask):
         """-> dict of logits: category [B,14], complexity [B,3], jailbreak [B,2], pii [B,T,35]."""
         bias = ((1.0 - mask.float()) * -1e4)[:, None, None, :]
         x = h2
@@ -132,8 +139,19 @@ class Trunk(nn.Module):
         category, complexity, jailbreak = self.sentence(pooled).split(
             [len(CATEGORIES), len(COMPLEXITIES), len(GUARD)], 1)
         tags = self.token(F.dropout(torch.cat([x, h2], -1), self.dropout, self.training))
-        return {"category": category, "complexity": complexity, "jailbreak": jailbreak, "pii": tags}
+        return {"category": category, "complexity": complexity, "jailbreak": jailbreak, "pii": self.by_word(ids, tags)}
+
+    def by_word(self, ids, tags):
+        """Token logits [B,T,35] -> one verdict a word: its pieces share their mean; pieces after the first cannot
+        start a span (B- goes to I-). Card numbers and IBANs are one word of up to twenty pieces."""
+        continues = self.continues[ids]                                                # [B,T]
+        word = (~continues).float().cumsum(1)
+        same = (word[:, :, None] == word[:, None, :]).float()                          # [B,T,T]
+        tags = same @ tags / same.sum(-1, keepdim=True)
+        either = tags[..., 1:].unflatten(-1, (len(PII), 2)).logsumexp(-1)
+        inner = torch.cat([tags[..., :1], torch.stack([either - 30.0, either], -1).flatten(-2)], -1)
+        return torch.where(continues[..., None], inner, tags)
 
     def forward(self, ids, mask):
         h2, embedding = self.frozen(ids, mask)
-        return {**self.tuned(h2, embedding, mask), "embedding": embedding}
+        return {**self.tuned(ids, h2, embedding, mask), "embedding": embedding}

@@ -8,6 +8,7 @@ Every step draws one batch per task (brain, guard, pii), adds up their gradients
 (the trained part only) and prints losses and scores on the "select" split.
 """
 import argparse
+import json
 import math
 import pathlib
 import random
@@ -202,7 +203,7 @@ def main() -> None:
             ids = pad(batch, "ids", 0)
             mask = (ids > 0).long()
             h2, embedding = cache(trunk, ids, mask) if task == "brain" else trunk.frozen(ids, mask, with_embedding=False)
-            loss = LOSSES[task](trunk.tuned(h2, embedding, mask), batch) * WEIGHT[task]
+            loss = LOSSES[task](trunk.tuned(ids, h2, embedding, mask), batch) * WEIGHT[task]
             loss.backward()
             mean[task] = 0.98 * mean.get(task, loss.item()) + 0.02 * loss.item()
         torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
@@ -216,6 +217,10 @@ def main() -> None:
             trained = {n: v for n, v in trunk.state_dict().items() if n.startswith(("stack_t", "sentence", "token"))}
             torch.save(trained, args.out / "trunk.part")
             (args.out / "trunk.part").replace(args.out / "trunk.pt")
+    before = args.start.with_name("run.json") if args.start else None
+    runs = json.loads(before.read_text()) if before and before.exists() else []
+    runs.append({"steps": step, "seed": args.seed, "rate": args.rate, "start": args.start.name if args.start else "base"})
+    (args.out / "run.json").write_text(json.dumps(runs))
     print("steps", step, "select", select_scores(trunk, tokenizer, tasks), flush=True)
 
 
