@@ -87,6 +87,10 @@ def soft_complexity(difficulty: float | None) -> list[float] | None:
     return [max(0.0, 1 - abs(place - i)) for i in range(3)]
 
 
+# Kinds of own_guard.jsonl whose point is that they stand alone.
+SHORT = ("short_everyday", "short_override")
+
+
 class Examples:
     """Draws training examples for the three tasks; deterministic for a seed."""
 
@@ -102,6 +106,9 @@ class Examples:
         self.benign = self.weighted([r for r in guard if r["label"] == "benign"], {
             "own-guard": 4, "own-prompts": 1.5, "mmlu": 0.15, "mmlu-pro": 0.15, "clinc150": 0.3, "banking77": 0.3,
             "gsm8k/train": 0.2, "self-instruct/seed": 2, "bipia/table": 1.5, "bipia/code": 1.5})
+        # Greetings, one-liners, bare code: what most chats begin with is what other sources lack.
+        for rows, weights in (self.attacks, self.benign):
+            weights[:] = [w * 4 if r["kind"] in SHORT else w for r, w in zip(rows, weights)]
         documents = [r for r in pii_rows() if r["split"] == "train" and r["source"].startswith("pii-anon")]
         self.filling = [normalise(r["text"])[0] for r in self.benign[0] + documents[:800]]
         self.orders = [r["text"][slice(*r["attack_span"])] for r in self.attacks[0] if r.get("attack_span")]
@@ -225,7 +232,8 @@ class Examples:
         if len(text) > size:
             found = [m.span() for m in TAKEOVER.finditer(text)]
             return text, self.random.choice(found) if found else (0, size)
-        return self.surround(self.typo(text) if self.random.random() < 0.1 else text, size, 0.5)
+        alone = row["kind"] in SHORT
+        return self.surround(self.typo(text) if self.random.random() < 0.1 else text, size, 0.2 if alone else 0.5)
 
     def plain(self, size: int) -> str:
         kind = self.random.random()
@@ -234,7 +242,8 @@ class Examples:
         if kind < 0.2:
             return self.surround(self.frame("-", self.harmless), size, 0.5)[0]
         row = self.draw(self.benign)
-        return self.surround(self.crop(normalise(row["text"])[0], size), size, 0.8)[0]
+        chance = 0.2 if row["kind"] in SHORT else 0.8
+        return self.surround(self.crop(normalise(row["text"])[0], size), size, chance)[0]
 
     def frame(self, mark: str, asks: list[str]) -> str:
         """One of guard_templates.txt's frames, filled."""
