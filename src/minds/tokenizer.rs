@@ -29,6 +29,8 @@ pub(super) struct Token {
     pub(super) continues: bool,
     /// A comma, colon, semicolon or quote.
     pub(super) separates: bool,
+    /// Nothing or one space stands between it and the token before it.
+    pub(super) joins: bool,
 }
 
 /// A tokenizer file, ready to use.
@@ -109,7 +111,7 @@ impl Tokenizer {
             let encoding = self.inner.encode(piece, false)?;
             let mut letters = readable.count(piece);
             let mut chars = CharCounter::new(piece);
-            let mut last_word = None;
+            let (mut last_word, mut last_end) = (None, None);
             for ((&id, &(from, to)), &word) in
                 encoding.get_ids().iter().zip(encoding.get_offsets()).zip(encoding.get_word_ids())
             {
@@ -127,8 +129,9 @@ impl Tokenizer {
                     end: origin.end as u32,
                     continues: word.is_some() && word == last_word,
                     separates: !covered.is_empty() && covered.chars().all(|c| SEPARATORS.contains(c)),
+                    joins: last_end.is_some_and(|end: usize| matches!(piece.get(end..from), Some("" | " "))),
                 });
-                last_word = word;
+                (last_word, last_end) = (word, Some(to));
             }
             chars_before += chars.at(piece.len());
             counted.push(letters);
