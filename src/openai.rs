@@ -4,6 +4,7 @@
 
 pub mod content;
 pub mod judged;
+mod keys;
 pub mod refusal;
 pub mod rewrite;
 pub mod sse;

@@ -40,7 +40,8 @@ pub async fn consider(
             let target = route::resolve(config, &view.model)?;
             let features = Features {
                 model: &view.model,
-                prompt_tokens: judgement.prompt_tokens,
+                // Definitions are not judged: about four bytes of JSON make a token.
+                prompt_tokens: judgement.prompt_tokens + (view.definition_bytes as u64).div_ceil(4),
                 max_output_tokens: view.max_output_tokens,
                 tools: view.tools,
                 images: view.images,

@@ -1,28 +1,26 @@
 //! The text inside messages: who wrote it and where it stands.
+//!
+//! Read by exclusion: a backend may put any string of a message before its model, so the
+//! guards see every one that is not known to be an id, a kind or binary data.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::judged::{Input, Part as JudgedText, Place};
+use super::keys;
 
 /// One entry of `messages`, as much of it as carries text.
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "a message object")]
+#[derive(Debug, Default)]
 pub struct Message<'a> {
-    #[serde(borrow)]
     pub role: Cow<'a, str>,
-    #[serde(borrow, default)]
     pub content: Content<'a>,
-    #[serde(borrow, default)]
-    pub refusal: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub tool_calls: Option<Vec<ToolCall<'a>>>,
-    #[serde(borrow, default)]
-    pub function_call: Option<Function<'a>>,
+    /// Strings beside `content`: names, refusals, tool calls, reasoning, whatever else.
+    beside: Vec<Cow<'a, str>>,
 }
 
 /// A string, a list of parts, or nothing.
@@ -30,40 +28,28 @@ pub struct Message<'a> {
 pub struct Content<'a>(pub Vec<ContentPart<'a>>);
 
 /// One content part. Parts without text (images, audio, files) keep their place in the count.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct ContentPart<'a> {
-    #[serde(borrow, default, rename = "type")]
-    pub kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub text: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub refusal: Option<Cow<'a, str>>,
+    kind: Option<Cow<'a, str>>,
+    texts: Vec<Cow<'a, str>>,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct ToolCall<'a> {
-    #[serde(borrow, default)]
-    pub function: Option<Function<'a>>,
-    /// Custom tools carry free text.
-    #[serde(borrow, default)]
-    pub custom: Option<Custom<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Function<'a> {
-    #[serde(borrow, default)]
-    pub arguments: Option<Loose<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Custom<'a> {
-    #[serde(borrow, default)]
-    pub input: Option<Loose<'a>>,
-}
-
-/// Text that some clients send as plain JSON: read as a string, else as its own spelling.
-#[derive(Debug)]
-pub struct Loose<'a>(Cow<'a, str>);
+/// Keys whose strings no model reads as words: identifiers, kinds, binary data and links.
+const NOT_WORDS: [&str; 13] = [
+    "role",
+    "type",
+    "id",
+    "tool_call_id",
+    "call_id",
+    "index",
+    "image_url",
+    "input_audio",
+    "audio",
+    "file",
+    "file_data",
+    "data",
+    "signature",
+];
 
 impl Message<'_> {
     /// System and developer prompts come from whoever operates the application; everything
@@ -73,20 +59,11 @@ impl Message<'_> {
     }
 
     fn texts(&self) -> impl Iterator<Item = (usize, &str)> {
-        let content = self.content.0.iter().enumerate().flat_map(|(index, part)| {
-            let texts = [part.text.as_deref(), part.refusal.as_deref()];
-            texts.into_iter().flatten().map(move |text| (index, text))
-        });
-        let calls = self.tool_calls.iter().flatten().flat_map(|call| {
-            let arguments = call.function.as_ref().and_then(|function| function.arguments.as_ref());
-            let input = call.custom.as_ref().and_then(|custom| custom.input.as_ref());
-            [arguments, input].into_iter().flatten()
-        });
-        let legacy = self.function_call.iter().filter_map(|function| function.arguments.as_ref());
-        let calls = calls.chain(legacy).map(|text| &*text.0);
-        let beside = self.refusal.as_deref().into_iter().chain(calls).enumerate();
+        let content = self.content.0.iter().enumerate();
+        let content = content.flat_map(|(index, part)| part.texts.iter().map(move |text| (index, &**text)));
         // Text beside `content` is numbered after its parts.
-        content.chain(beside.map(|(index, text)| (self.content.0.len() + index, text)))
+        let beside = self.beside.iter().enumerate();
+        content.chain(beside.map(|(index, text)| (self.content.0.len() + index, &**text)))
     }
 
     fn has(&self, kind: &str) -> bool {
@@ -103,7 +80,7 @@ pub fn judged(messages: &[Message<'_>]) -> Input {
             place: Some(Place { message: index, part }),
             text: text.to_owned(),
             guarded: message.untrusted(),
-            ask: Some(index) == ask,
+            ask: Some(index) == ask && part < message.content.0.len(),
         })
     });
     Input { parts: parts.collect(), not_text: false }
@@ -113,6 +90,99 @@ pub fn judged(messages: &[Message<'_>]) -> Input {
 pub fn media(messages: &[Message<'_>]) -> (bool, bool) {
     let any = |kind| messages.iter().any(|message| message.has(kind));
     (any("image_url") || any("input_image"), any("input_audio"))
+}
+
+/// Every string in a piece of JSON that may be words, decoded.
+pub(super) fn words<'a>(raw: &'a RawValue, out: &mut Vec<Cow<'a, str>>) {
+    match serde_json::from_str(raw.get()) {
+        Ok(value) => walk(value, out),
+        // Nested too deeply for a tree: judged as it is spelled.
+        Err(_) => out.push(Cow::Borrowed(raw.get())),
+    }
+}
+
+fn walk(value: Value, out: &mut Vec<Cow<'_, str>>) {
+    match value {
+        Value::String(text) => {
+            // JSON in a string, as in tool arguments: its escapes hide words that the backend will see.
+            let inner = text.contains('\\').then(|| serde_json::from_str::<Value>(&text)).and_then(Result::ok);
+            out.push(Cow::Owned(text));
+            if let Some(inner @ (Value::Object(_) | Value::Array(_))) = inner {
+                walk(inner, out);
+            }
+        }
+        Value::Array(items) => items.into_iter().for_each(|item| walk(item, out)),
+        Value::Object(fields) => {
+            let words = fields.into_iter().filter(|(key, _)| !NOT_WORDS.contains(&key.as_str()));
+            words.for_each(|(_, value)| walk(value, out));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A string borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Message<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut message, mut role, mut seen) = (Message::default(), None, keys::Seen::default());
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    seen.check(&key, &["role", "content"])?;
+                    match &*key {
+                        "role" => role = Some(map.next_value::<Text<'de>>()?.0),
+                        "content" => message.content = map.next_value()?,
+                        key if NOT_WORDS.contains(&key) => drop(map.next_value::<IgnoredAny>()?),
+                        _ => words(map.next_value()?, &mut message.beside),
+                    }
+                }
+                message.role = role.ok_or_else(|| A::Error::missing_field("role"))?;
+                Ok(message)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ContentPart<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = ContentPart<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a content part object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut part, mut seen) = (ContentPart::default(), keys::Seen::default());
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    seen.check(&key, &["type", "text"])?;
+                    match &*key {
+                        "type" => part.kind = map.next_value::<Option<Text<'de>>>()?.map(|text| text.0),
+                        "text" => {
+                            let raw: &'de RawValue = map.next_value()?;
+                            match serde_json::from_str::<Text<'de>>(raw.get()) {
+                                Ok(text) => part.texts.push(text.0),
+                                Err(_) => words(raw, &mut part.texts),
+                            }
+                        }
+                        key if NOT_WORDS.contains(&key) => drop(map.next_value::<IgnoredAny>()?),
+                        _ => words(map.next_value()?, &mut part.texts),
+                    }
+                }
+                Ok(part)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
@@ -125,10 +195,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
                 f.write_str("a string or a list of content parts")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(vec![ContentPart { text: Some(Cow::Borrowed(text)), ..ContentPart::default() }])
+                Ok(vec![ContentPart { kind: None, texts: vec![Cow::Borrowed(text)] }])
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(vec![ContentPart { text: Some(Cow::Owned(text.to_owned())), ..ContentPart::default() }])
+                Ok(vec![ContentPart { kind: None, texts: vec![Cow::Owned(text.to_owned())] }])
             }
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(Vec::new())
@@ -142,15 +212,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             }
         }
         deserializer.deserialize_any(Parts).map(Content)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        Ok(Self(serde_json::from_str::<Text<'de>>(raw).map_or(Cow::Borrowed(raw), |text| text.0)))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::content::{self, Message, Prompt};
 use super::judged::{Input, Part, Place};
+use super::keys;
 
 /// The three relayed endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct View<'a> {
     pub audio: bool,
     pub json_schema: bool,
     pub max_output_tokens: Option<u64>,
+    /// Bytes of tool and schema definitions: part of the prompt, and of its price.
+    pub definition_bytes: usize,
 }
 
 /// Why a request cannot be read. `param` is a path such as `messages[0].content`.
@@ -90,11 +93,24 @@ struct Body<'a> {
     functions: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response_format: Option<&'a RawValue>,
+    /// Further places where backends take words for the model from.
+    #[serde(borrow, default)]
+    prediction: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    documents: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    chat_template: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    chat_template_kwargs: Option<&'a RawValue>,
     #[serde(borrow, default)]
     max_completion_tokens: Option<&'a RawValue>,
     #[serde(borrow, default)]
     max_tokens: Option<&'a RawValue>,
 }
+
+/// The keys of a body that the gateway acts on.
+const READ: [&str; 9] =
+    ["model", "messages", "prompt", "suffix", "input", "stream", "stream_options", "prediction", "documents"];
 
 impl<'a> View<'a> {
     /// Reads a request body. Refuses duplicates of the keys it reads: two readers would
@@ -108,9 +124,14 @@ impl<'a> View<'a> {
         if text.trim_start().starts_with('[') {
             return Err(ParseError { message: "The request body must be a JSON object.".to_owned(), param: None });
         }
+        if deeper_than(text.as_bytes(), MAX_DEPTH) {
+            let message = format!("The request body nests deeper than {MAX_DEPTH} levels.");
+            return Err(ParseError { message, param: None });
+        }
         let deserializer = &mut serde_json::Deserializer::from_str(text);
         let parsed: Body<'a> = serde_path_to_error::deserialize(&mut *deserializer).map_err(ParseError::from_json)?;
         deserializer.end().map_err(|error| ParseError::syntax(&error))?;
+        keys::refuse_look_alikes(text, &READ).map_err(ParseError::from_json)?;
 
         let model: Cow<'a, str> = serde_json::from_str::<Text<'a>>(parsed.model.get())
             .map(|text| text.0)
@@ -126,6 +147,11 @@ impl<'a> View<'a> {
             tools: parsed.tools.or(parsed.functions).is_some_and(|tools| !matches!(tools.get(), "[]" | "null")),
             images,
             audio,
+            definition_bytes: [parsed.tools, parsed.functions, parsed.response_format]
+                .iter()
+                .flatten()
+                .map(|raw| raw.get().len())
+                .sum(),
             json_schema: parsed.response_format.is_some_and(|format| format.get().contains("\"json_schema\"")),
             max_output_tokens: parsed
                 .max_completion_tokens
@@ -145,7 +171,17 @@ impl Body<'_> {
                     return Err(ParseError::new("`messages` must hold at least one message.", "messages"));
                 }
                 let (images, audio) = content::media(messages);
-                Ok((content::judged(messages), images, audio))
+                let mut input = content::judged(messages);
+                let mut words = Vec::new();
+                let beside = [self.prediction, self.documents, self.chat_template, self.chat_template_kwargs];
+                beside.into_iter().flatten().for_each(|raw| content::words(raw, &mut words));
+                input.parts.extend(words.into_iter().enumerate().map(|(part, text)| Part {
+                    place: Some(Place { message: messages.len(), part }),
+                    text: text.into_owned(),
+                    guarded: true,
+                    ask: false,
+                }));
+                Ok((input, images, audio))
             }
             Endpoint::Completions => {
                 let missing = || ParseError::new("`prompt` is required.", "prompt");
@@ -170,6 +206,37 @@ impl Body<'_> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// Deepest nesting that is read. Backends stop at about the same.
+const MAX_DEPTH: usize = 128;
+
+/// Whether brackets nest deeper than `limit`, without recursion.
+fn deeper_than(json: &[u8], limit: usize) -> bool {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < json.len() {
+        match json[at] {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                // To the closing quote: one that no odd run of backslashes escapes.
+                at += 1;
+                while let Some(step) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+                    at += step;
+                    if json[at] == b'"' {
+                        break;
+                    }
+                    at += 2;
+                }
+            }
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
 /// Where `inner`, a slice of `outer`, stands in it.
 fn offset(outer: &str, inner: &str) -> Range<usize> {
     let start = inner.as_ptr() as usize - outer.as_ptr() as usize;
@@ -188,12 +255,14 @@ impl ParseError {
     fn from_json(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
         let path = error.path().to_string();
         let inner = error.into_inner();
+        // serde repeats the value it did not expect, however long.
+        let said = |most: usize| inner.to_string().chars().take(most).collect::<String>();
         match inner.classify() {
             serde_json::error::Category::Data if path != "." => {
-                Self::new(format!("Invalid value for `{path}`: {inner}."), path)
+                Self::new(format!("Invalid value for `{path}`: {}.", said(300)), path)
             }
             serde_json::error::Category::Data => {
-                let message = inner.to_string();
+                let message = said(300);
                 // serde's own words name the field: "missing field `model`", "duplicate field `model`".
                 let param = message.split('`').nth(1).map(str::to_owned);
                 Self { message: format!("Invalid request body: {message}."), param }

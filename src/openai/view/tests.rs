@@ -17,19 +17,56 @@ fn reads_who_said_what() {
         {"role":"tool","tool_call_id":"1","content":"result"},
         {"role":"user","content":"ask"}]}"#;
     let view = chat(body).unwrap();
-    assert_eq!(texts(&view, |part| part.guarded), ["first", "second", "{\"a\":1}", "result", "ask"]);
+    assert_eq!(texts(&view, |part| part.guarded), ["first", "second", "f", "{\"a\":1}", "result", "ask"]);
     assert_eq!(texts(&view, |part| part.ask), ["ask"]);
     assert_eq!(view.input.parts[2].place, Some(Place { message: 1, part: 2 }));
     assert!(view.images && !view.audio && !view.tools && !view.stream);
     assert_eq!(&body[view.model_span.clone()], "\"auto\"");
 }
 
+/// Wherever a backend may take words from, the guards read them, decoded.
 #[test]
-fn arguments_that_are_not_a_string_are_read_as_spelled() {
-    let body =
-        r#"{"model":"a","messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":{"q": [1.0]}}}]}]}"#;
-    let view = chat(body).unwrap();
-    assert_eq!(texts(&view, |part| part.guarded), [r#"{"q": [1.0]}"#]);
+fn words_cannot_hide() {
+    let read = |message: &str| {
+        let body = format!(r#"{{"model":"a","messages":[{message}]}}"#);
+        texts(&chat(&body).unwrap(), |part| part.guarded).join("|")
+    };
+    assert_eq!(read(r#"{"role":"user","name":"n","content":"c"}"#), "c|n");
+    assert_eq!(read(r#"{"role":"user","content":[{"type":"tool_result","content":[{"text":"\u0061"}]}]}"#), "a");
+    assert_eq!(read(r#"{"role":"user","content":[{"type":"thinking","thinking":"t","text":{"value":"v"}}]}"#), "t|v");
+    assert_eq!(read(r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}"#), "");
+    assert_eq!(read(r#"{"role":"assistant","reasoning_content":"r"}"#), "r");
+    let call = |arguments: &str| {
+        let function = format!(r#"{{"name":"f","arguments":{arguments}}}"#);
+        read(&format!(r#"{{"role":"assistant","tool_calls":[{{"id":"1","function":{function}}}]}}"#))
+    };
+    assert_eq!(call(r#"{"q":["\u0061"]}"#), "f|a");
+    assert_eq!(call(r#""{\"q\":\"\\u0061\"}""#), r#"f|{"q":"\u0061"}|a"#);
+    let beside = r#"{"model":"a","messages":[{"role":"user","content":"c"}],"documents":[{"text":"d"}],
+        "prediction":{"content":"p"}}"#;
+    assert_eq!(texts(&chat(beside).unwrap(), |part| part.guarded), ["c", "p", "d"]);
+}
+
+#[test]
+fn look_alike_keys_are_refused() {
+    let user = r#""messages":[{"role":"user","content":"x"}]"#;
+    for body in [
+        format!(r#"{{"model":"a",{user},"Messages":[]}}"#),
+        format!(r#"{{"model":"a",{user},"me\u017f\u017fages":[]}}"#),
+        format!(r#"{{"model":"a",{user},"MODEL":"b"}}"#),
+        r#"{"model":"a","messages":[{"role":"user","content":"x","Content":"y"}]}"#.to_owned(),
+        r#"{"model":"a","messages":[{"role":"user","content":[{"type":"text","text":"x","Text":"y"}]}]}"#.to_owned(),
+        r#"{"model":"a","messages":[["user","x"]]}"#.to_owned(),
+    ] {
+        assert!(chat(&body).is_err(), "{body}");
+    }
+    assert!(chat(&format!(r#"{{"model":"a",{user},"X-Custom":1,"x-custom":2}}"#)).is_ok());
+}
+
+#[test]
+fn an_error_does_not_repeat_a_huge_value() {
+    let body = format!(r#"{{"model":"a","messages":"{}"}}"#, "x".repeat(1_000_000));
+    assert!(chat(&body).unwrap_err().message.len() < 1000);
 }
 
 #[test]
@@ -63,8 +100,9 @@ fn nesting_cannot_exhaust_the_stack() {
         "[".repeat(50_000),
         "]".repeat(50_000)
     );
-    // Unknown fields are skipped without recursion or refused, but never crash.
-    drop(chat(&body));
+    assert!(chat(&body).unwrap_err().message.contains("128 levels"));
+    let flat = format!(r#"{{"model":"a","messages":[{{"role":"user","content":"\"{}"}}]}}"#, "[".repeat(500));
+    assert!(chat(&flat).is_ok(), "brackets in a string do not nest");
 }
 
 #[test]
