@@ -82,29 +82,50 @@ policy = { prefer = "cheap" }
     assert_eq!(serve.status.code(), Some(78), "{}", stderr(&serve));
 }
 
-/// The committed models with one byte of the shared graph changed.
-fn corrupt_models(folder: &Path) {
+/// A copy of the committed models.
+fn copy_models(folder: &Path) {
     for entry in std::fs::read_dir("models/onnx").unwrap() {
         let mind = entry.unwrap().path();
         let to = folder.join(mind.file_name().unwrap());
         std::fs::create_dir(&to).unwrap();
         for file in std::fs::read_dir(mind).unwrap().map(|entry| entry.unwrap().path()) {
-            let copy = to.join(file.file_name().unwrap());
-            std::fs::copy(&file, &copy).unwrap();
-            if copy.extension().is_some_and(|extension| extension == "onnx") {
-                let mut bytes = std::fs::read(&copy).unwrap();
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-                std::fs::write(&copy, bytes).unwrap();
-            }
+            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
         }
     }
+}
+
+/// Changes one byte.
+fn corrupt(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_configured_mind_that_is_not_there_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_models(folder.path());
+    std::fs::remove_file(folder.path().join("mom-pii-flash/manifest.json")).unwrap();
+    let rest = format!("{SERVER}[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}", route("all", "\"main\""));
+    let file = config(&format!("models_dir = \"{}\"\n{rest}", folder.path().display()));
+    let path = file.path().to_str().unwrap();
+    let verified = mom(&["models", "verify", "--config", path], "");
+    let text = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(1), "{text}");
+    let faults: Vec<&str> = text.lines().filter(|line| line.starts_with("FAULT")).collect();
+    assert!(faults.len() == 1 && faults[0].contains("mom-pii-flash"), "{text}");
+    let listed = mom(&["models", "list", "--json", "--config", path], "");
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let pii = listed.as_array().unwrap().iter().find(|mind| mind["name"] == "mom-pii-flash").unwrap();
+    assert_eq!(pii["state"], "missing");
 }
 
 #[test]
 fn a_corrupt_or_missing_model_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    corrupt_models(folder.path());
+    copy_models(folder.path());
+    corrupt(&folder.path().join("flash-trunk/model.onnx"));
     let rest = format!("{SERVER}[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}", route("all", "\"main\""));
     for (models, named) in [(folder.path(), ".onnx"), (Path::new("/nonexistent/models"), "/nonexistent/models")] {
         let file = config(&format!("models_dir = \"{}\"\n{rest}", models.display()));
