@@ -6,17 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::{Config, Exemplar, Mind};
+use crate::config::{Config, Exemplar, Mind, MindFolders, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds, Task};
 
 /// Texts judged at once, so that the minds can batch.
 pub(super) const IN_FLIGHT: usize = 64;
 
 const PATIENCE: Duration = Duration::from_secs(3600);
-
-/// The four roles and where their minds come from without a configuration.
-const ROLES: [&str; 4] = ["brain", "jailbreak", "pii", "similarity"];
-const MODELS_DIR: &str = "models/onnx";
 
 /// What to load.
 pub(super) struct Choice {
@@ -30,7 +26,7 @@ impl Choice {
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
             let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
-            return Ok(Self { models_dir: MODELS_DIR.into(), minds, exemplars: BTreeMap::new() });
+            return Ok(Self { models_dir: MindFolders::default().models_dir, minds, exemplars: BTreeMap::new() });
         };
         let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
         Ok(Self { models_dir: config.models_dir, minds: config.minds, exemplars: config.exemplars })
@@ -93,7 +89,7 @@ impl Choice {
 
 /// The flash mind of a role.
 fn shipped(role: &str) -> Mind {
-    Mind { model: format!("mom-{role}-flash"), ..Mind::default() }
+    Mind { model: flash(role), ..Mind::default() }
 }
 
 fn role_of(task: Task) -> &'static str {

@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::fault::{Key, Problem, suggest};
 use super::labels::{CATEGORIES, PII_LABELS};
-use super::{Action, Backend, Config, KeyDigest, Mind, Quality};
+use super::{Action, Backend, Config, KeyDigest, Mind, Quality, ROLES};
 
 mod routes;
 
@@ -118,7 +118,6 @@ impl Checks<'_> {
     }
 
     fn minds(&mut self) {
-        const ROLES: [&str; 4] = ["brain", "jailbreak", "pii", "similarity"];
         for (role, mind) in &self.config.minds {
             let key = Key::of(&["minds", role]);
             if !ROLES.contains(&role.as_str()) {

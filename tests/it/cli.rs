@@ -139,6 +139,26 @@ fn a_corrupt_or_missing_model_is_named() {
 }
 
 #[test]
+fn the_check_tells_faults_of_file_and_models_together() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_models(folder.path());
+    corrupt(&folder.path().join("flash-trunk/model.onnx"));
+    std::fs::remove_file(folder.path().join("flash-trunk/tokenizer.json")).unwrap();
+    let file = config(&format!(
+        "models_dir = \"{}\"\n[minds.pii]\nthreshold = 7\n[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}",
+        folder.path().display(),
+        route("all", "\"main\"")
+    ));
+    let output = mom(&["check", "--config", file.path().to_str().unwrap()], "");
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    for named in [".toml:3: minds.pii.threshold", "flash-trunk/model.onnx: its sha256", "flash-trunk/tokenizer.json: "]
+    {
+        assert!(text.contains(named), "no `{named}` in\n{text}");
+    }
+}
+
+#[test]
 fn classify_survives_bad_lines_in_order() {
     let lines = [
         r#"{"id":1,"text":"What is the capital of France?"}"#,
