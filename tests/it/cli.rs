@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::client::{Client, chat};
-use crate::gateway::{NO_MINDS, SERVER, ask, ask_stream, backend, route};
+use crate::client::{Client, chat, post};
+use crate::gateway::{Mom, NO_MINDS, SERVER, ask, ask_stream, backend, route};
 use crate::upstream::{Step, Upstream, chunk, last_chunk, sse_head};
 
 fn mom(arguments: &[&str], stdin: &str) -> Output {
@@ -201,6 +201,23 @@ fn route_survives_bad_lines_in_order() {
     let errors: Vec<bool> =
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap().get("error").is_some()).collect();
     assert_eq!(errors, [false, true, true, true, false]);
+}
+
+#[tokio::test]
+async fn the_command_and_the_endpoint_route_the_same_bodies() {
+    let main = backend("main", "127.0.0.1:1".parse().unwrap(), "");
+    let gateway = Mom::start(&format!("{SERVER}{NO_MINDS}{main}{}", route("all", "\"main\""))).await;
+    let without = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+    let null = r#"{"model":null,"messages":[{"role":"user","content":"hi"}]}"#;
+    let command = mom(&["route", "--config", gateway.config_path()], &[without, null].join("\n"));
+    let text = String::from_utf8(command.stdout).unwrap();
+    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let routed = post(gateway.public, "/v1/route", without).await;
+    let refused = post(gateway.public, "/v1/route", null).await;
+    assert_eq!(answers[0]["choice"]["backend"], "main", "{text}");
+    assert_eq!(routed.json()["choice"]["backend"], "main", "{}", routed.text());
+    assert_eq!(answers[1]["error"], "`model` must be a string.");
+    assert_eq!(refused.json()["error"]["message"], "`model` must be a string.");
 }
 
 #[tokio::test]
