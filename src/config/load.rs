@@ -98,9 +98,10 @@ pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<
             figment = figment.merge((key.0.join("."), value));
         }
     }
-    let values: Dict = figment.extract().map_err(|error| syntax(0, &error.to_string()))?;
+    let mut values: Dict = figment.extract().map_err(|error| syntax(0, &error.to_string()))?;
     let hash = digest(&values);
     let policy: Dict = values.iter().filter(|(key, _)| POLICY.contains(&&***key)).map(clone).collect();
+    share_source(&mut values);
     let names = Names::of(&values);
     let Extracted { mut config, mut problems, repaired } = extract(values);
     if let Some(config) = &mut config {
@@ -121,6 +122,20 @@ pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<
             faults.dedup();
             let minds = config.map(|config| config.mind_folders()).unwrap_or_default();
             Err(ConfigFaults { path: file.into(), faults, minds })
+        }
+    }
+}
+
+/// `[quality] source = "…"` speaks for every backend that names no source of its own.
+fn share_source(values: &mut Dict) {
+    let Some(Value::Dict(_, tables)) = values.get_mut("quality") else { return };
+    if !matches!(tables.get("source"), Some(Value::String(..))) {
+        return;
+    }
+    let Some(source) = tables.remove("source") else { return };
+    for table in tables.values_mut() {
+        if let Value::Dict(_, table) = table {
+            table.entry("source".to_owned()).or_insert_with(|| source.clone());
         }
     }
 }

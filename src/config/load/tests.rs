@@ -173,6 +173,19 @@ fn what_is_not_built_is_refused() {
 }
 
 #[test]
+fn a_section_wide_source_speaks_for_backends_without_one() {
+    let two = "[backends.two]\nbase_url = \"http://127.0.0.1:9000/v1\"\n";
+    let tables = "[quality.one]\ndefault = 0.5\n[quality.two]\nsource = \"ours\"\ndefault = 0.7\n";
+    let config = Config::parse(&format!("{SMALLEST}{two}[quality]\nsource = \"a paper\"\n{tables}")).unwrap();
+    let sources = config.quality.values().map(|table| table.source.as_str());
+    assert_eq!(sources.collect::<Vec<_>>(), ["a paper", "ours"]);
+    let neither = faults(&format!("{SMALLEST}{two}{tables}"), &[]);
+    assert!(neither.contains("quality.one: `source` is missing"), "{neither}");
+    let empty = faults(&format!("{SMALLEST}{two}[quality]\nsource = \" \"\n{tables}"), &[]);
+    assert!(empty.contains("quality.one.source: say where the numbers come from"), "{empty}");
+}
+
+#[test]
 fn the_gateway_does_not_open_itself_to_strangers() {
     let open = format!("{SMALLEST}[server]\nlisten = \"0.0.0.0:8080\"\n");
     insta::assert_snapshot!(faults(&open, &[]), @r#"config.toml:9: server.listen: 0.0.0.0:8080 would let anyone who reaches it spend your money; add [keys], or set server.allow_unauthenticated = true"#);
