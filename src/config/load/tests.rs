@@ -168,6 +168,13 @@ fn what_is_not_built_is_refused() {
     for (section, key) in [("[limits]", "limits"), ("[cache]", "cache"), ("[ledger]", "ledger")] {
         assert!(faults(&format!("{SMALLEST}{section}\nx = 1\n"), &[]).contains(&format!("{key}: not built yet")));
     }
+    for role in ["expert-math", "expert-law-pro", "brain-pro", "brain-max"] {
+        let text = format!("{SMALLEST}[minds.{role}]\nenabled = true\n");
+        assert_eq!(faults(&text, &[]), format!("config.toml:8: minds.{role}: not built yet; remove it"));
+    }
+    let policy = format!("{SMALLEST}policy = {{ max_usd_per_1k_requests = 5 }}\n");
+    let told = faults(&policy, &[]);
+    assert!(told.starts_with("config.toml:8: routes[0].policy.max_usd_per_1k_requests: not built yet"), "{told}");
     let redact = format!("{SMALLEST}[guard]\npii = {{ action = \"redact\" }}\n");
     insta::assert_snapshot!(faults(&redact, &[]), @r#"config.toml:9: guard.pii.action: redact is not built yet; use "block", "refuse" or "flag""#);
 }
