@@ -23,7 +23,7 @@ mod units;
 mod validate;
 
 pub use backend::{Backend, Breaker, Capability, Price, Retry, Timeouts};
-pub use fault::{ConfigFaults, Fault};
+pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use quality::{Quality, QualityTable};
 pub use secret::{ApiKey, KeyDigest, Secret};
@@ -31,6 +31,9 @@ pub use units::{OneOrMany, parse_duration};
 
 /// Name of a `[backends.NAME]` section.
 pub type BackendName = String;
+
+/// The roles that minds play.
+pub const ROLES: [&str; 4] = ["brain", "jailbreak", "pii", "similarity"];
 
 /// The whole of `config.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -331,6 +334,13 @@ impl Config {
         configured.unwrap_or(if matches!(role, "jailbreak" | "pii") { OnError::Closed } else { OnError::Default })
     }
 
+    /// The minds that run.
+    pub fn mind_folders(&self) -> MindFolders {
+        let minds = self.minds.iter().filter(|(role, mind)| mind.enabled && ROLES.contains(&role.as_str()));
+        let names = minds.map(|(_, mind)| mind.model.clone()).collect();
+        MindFolders { models_dir: self.models_dir.clone(), names }
+    }
+
     /// The model name a backend is called with: its `model`, else its own name.
     pub fn upstream_model<'a>(&'a self, backend: &'a str) -> &'a str {
         self.backends.get(backend).and_then(|backend| backend.model.as_deref()).unwrap_or(backend)
@@ -351,6 +361,11 @@ impl Default for Mind {
             execution_providers: default_providers(),
         }
     }
+}
+
+/// The mind that plays a role unless told otherwise.
+pub fn flash(role: &str) -> String {
+    format!("mom-{role}-flash")
 }
 
 fn default_models_dir() -> PathBuf {

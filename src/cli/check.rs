@@ -1,13 +1,13 @@
 //! `mom check`: is the configuration right, are the models there?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, MindFolders};
 use crate::minds::{Folder, Minds};
 
 #[derive(Debug, clap::Args)]
@@ -23,9 +23,12 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = match Config::load(&args.config) {
         Ok(config) => config,
-        Err(faults) => return complain(&[faults]),
+        Err(faults) => {
+            let models = models(&faults.minds);
+            return complain(&[vec![faults.to_string()], models].concat());
+        }
     };
-    let faults = models(&config);
+    let faults = models(&config.mind_folders());
     if !faults.is_empty() {
         return complain(&faults);
     }
@@ -37,12 +40,19 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One fault for each mind whose manifest or files are not what they should be.
-fn models(config: &Config) -> Vec<String> {
-    let mut hashes = BTreeMap::new();
-    let enabled = config.minds.values().filter(|mind| mind.enabled);
-    let verified = enabled.map(|mind| Folder::open(&config.models_dir, &mind.model)?.verify(&mut hashes));
-    verified.filter_map(Result::err).map(|fault| fault.to_string()).collect()
+/// Every manifest and every file that is not what it should be.
+fn models(minds: &MindFolders) -> Vec<String> {
+    let (mut hashes, mut faults) = (BTreeMap::new(), Vec::new());
+    for name in &minds.names {
+        match Folder::open(&minds.models_dir, name) {
+            Ok(folder) => faults.extend(folder.faults(&mut hashes).map(|fault| fault.to_string())),
+            Err(fault) => faults.push(fault.to_string()),
+        }
+    }
+    // Minds share files.
+    let mut told = BTreeSet::new();
+    faults.retain(|fault| told.insert(fault.clone()));
+    faults
 }
 
 fn complain(faults: &[impl Display]) -> Result<ExitCode, Failure> {

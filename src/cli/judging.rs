@@ -6,17 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::{Config, Exemplar, Mind};
+use crate::config::{Config, Exemplar, Mind, MindFolders, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds, Task};
 
 /// Texts judged at once, so that the minds can batch.
 pub(super) const IN_FLIGHT: usize = 64;
 
 const PATIENCE: Duration = Duration::from_secs(3600);
-
-/// The four roles and where their minds come from without a configuration.
-const ROLES: [&str; 4] = ["brain", "jailbreak", "pii", "similarity"];
-const MODELS_DIR: &str = "models/onnx";
 
 /// What to load.
 pub(super) struct Choice {
@@ -29,11 +25,16 @@ impl Choice {
     /// The configured minds, or the four flash minds with the thresholds they ship with.
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
-            let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), Mind::default())));
-            return Ok(Self { models_dir: MODELS_DIR.into(), minds, exemplars: BTreeMap::new() });
+            let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
+            return Ok(Self { models_dir: MindFolders::default().models_dir, minds, exemplars: BTreeMap::new() });
         };
         let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
         Ok(Self { models_dir: config.models_dir, minds: config.minds, exemplars: config.exemplars })
+    }
+
+    /// The folders of the minds that are switched on.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.minds.values().filter(|mind| mind.enabled).map(|mind| mind.model.as_str())
     }
 
     /// Keeps only the minds called `names`; one that is not configured runs as it ships.
@@ -64,8 +65,7 @@ impl Choice {
 
     /// The manifest of the mind that plays `role`.
     pub(super) fn manifest(&self, role: &str) -> Result<Manifest, Failure> {
-        let model = self.minds.get(role).map(|mind| mind.model.clone()).filter(|model| !model.is_empty());
-        let name = model.unwrap_or_else(|| format!("mom-{role}-flash"));
+        let name = self.minds.get(role).map_or_else(|| shipped(role).model, |mind| mind.model.clone());
         let folder = Folder::open(&self.models_dir, &name).map_err(|error| Failure::config(error.to_string()))?;
         Ok(folder.manifest)
     }
@@ -85,6 +85,11 @@ impl Choice {
         }
         Minds::open(&self.models_dir, &self.minds, &self.exemplars).map_err(|error| Failure::config(error.to_string()))
     }
+}
+
+/// The flash mind of a role.
+fn shipped(role: &str) -> Mind {
+    Mind { model: flash(role), ..Mind::default() }
 }
 
 fn role_of(task: Task) -> &'static str {

@@ -40,6 +40,8 @@ enum Command {
         config: Option<PathBuf>,
     },
     /// Hash every file, load every mind, run a self-test; exit 1 on any fault, naming the file.
+    ///
+    /// A mind that is configured and not there is a fault too.
     Verify {
         /// Take `models_dir` from this configuration.
         #[arg(long, value_name = "FILE")]
@@ -55,7 +57,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn scan(choice: &Choice) -> Result<Vec<Entry>, Failure> {
-    let entries = registry::scan(&choice.models_dir).map_err(|error| Failure::new(error.to_string()))?;
+    let entries = registry::scan(&choice.models_dir, choice.names());
+    let entries = entries.map_err(|error| Failure::new(error.to_string()))?;
     if entries.is_empty() {
         return Err(Failure::new(format!("{}: no mind there", choice.models_dir.display())));
     }
@@ -70,12 +73,12 @@ fn list(choice: &Choice, as_json: bool) -> Result<ExitCode, Failure> {
         writeln!(out, "{:#}", Value::from(rows))?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "{:<28} {:<11} {:<6} {:>9} {:>7}", "MIND", "TASK", "STATE", "SIZE", "TOKENS")?;
+    writeln!(out, "{:<28} {:<11} {:<7} {:>9} {:>7}", "MIND", "TASK", "STATE", "SIZE", "TOKENS")?;
     for row in rows {
         let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
         let size = format!("{:.1} MB", row["size_bytes"].as_f64().unwrap_or(0.0) / 1e6);
         let (name, task, state, tokens) = (text("name"), text("task"), text("state"), &row["max_tokens"]);
-        writeln!(out, "{name:<28} {task:<11} {state:<6} {size:>9} {tokens:>7}")?;
+        writeln!(out, "{name:<28} {task:<11} {state:<7} {size:>9} {tokens:>7}")?;
         if let Some(fault) = row["fault"].as_str() {
             writeln!(out, "  {fault}")?;
         }

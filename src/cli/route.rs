@@ -1,6 +1,5 @@
 //! `mom route`: decision traces for chat bodies; calls no backend.
 
-use std::borrow::Cow;
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Failure;
 use crate::config::Config;
-use crate::gateway::consider::consider;
+use crate::gateway::consider::{consider, with_model};
 use crate::minds::Minds;
 use crate::openai::{Endpoint, View};
 use crate::route::{Availability, Trace};
@@ -59,7 +58,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         let (id, traced) = match serde_json::from_slice::<Line<'_>>(&line) {
             // A list would pass for an object whose keys go unnamed.
             Ok(_) if !line.trim_ascii_start().starts_with(b"{") => (None, Err("expected a JSON object".to_owned())),
-            Ok(known) => (known.id, runtime.block_on(trace(&config, &minds, &with_model(&line, &known), lines))),
+            Ok(known) => (known.id, runtime.block_on(trace(&config, &minds, &with_model(&line), lines))),
             Err(error) => (None, Err(error.to_string())),
         };
         let answer = match traced {
@@ -92,35 +91,11 @@ struct Line<'a> {
     /// As it was spelled.
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-}
-
-/// The body with a `model` where it had none; everything else stays as given.
-fn with_model<'a>(line: &'a [u8], known: &Line<'_>) -> Cow<'a, [u8]> {
-    let Some(start) = line.iter().position(|byte| *byte == b'{') else { return Cow::Borrowed(line) };
-    if known.model.is_some() {
-        return Cow::Borrowed(line);
-    }
-    let (open, rest) = line.split_at(start + 1);
-    let comma: &[u8] = if rest.trim_ascii_start().starts_with(b"}") { b"" } else { b"," };
-    Cow::Owned([open, br#""model":"auto""#, comma, rest].concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_body_without_a_model_asks_for_auto() {
-        let body = |line: &'static str| {
-            let known = serde_json::from_str(line).unwrap();
-            String::from_utf8(with_model(line.as_bytes(), &known).into_owned()).unwrap()
-        };
-        assert_eq!(body(r#" {"id": 7,  "messages": []}"#), r#" {"model":"auto","id": 7,  "messages": []}"#);
-        assert_eq!(body("{ }"), r#"{"model":"auto" }"#);
-        assert_eq!(body(r#"{"model": "x",  "messages": []}"#), r#"{"model": "x",  "messages": []}"#);
-    }
 
     #[test]
     fn an_answer_carries_the_id_as_it_was_spelled() {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::{ROLES, flash};
+
 /// One fault: `config.toml:12: …; did you mean …?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -19,6 +21,22 @@ pub struct Fault {
 pub struct ConfigFaults {
     pub path: PathBuf,
     pub faults: Vec<Fault>,
+    /// As far as it could be read, so that `mom check` can look at them too.
+    pub minds: MindFolders,
+}
+
+/// Which minds would run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MindFolders {
+    pub models_dir: PathBuf,
+    /// Folders below it.
+    pub names: Vec<String>,
+}
+
+impl Default for MindFolders {
+    fn default() -> Self {
+        Self { models_dir: super::default_models_dir(), names: ROLES.map(flash).into() }
+    }
 }
 
 /// A fault by the key it is about, before its place is looked up.

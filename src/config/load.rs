@@ -14,7 +14,7 @@ use super::extract::{Extracted, extract};
 use super::fault::{Key, Problem, suggest};
 use super::place::{Overrides, Places, line_at};
 use super::validate::{self, Names};
-use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, Secret, VirtualModel};
+use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, MindFolders, ROLES, Secret, VirtualModel, flash};
 
 /// Top-level keys: what `MOM_…` variables may begin with. Other variables of that prefix
 /// (`MOM_LOG`, …) are none of the configuration's business.
@@ -52,7 +52,7 @@ impl Config {
         let one = |line: usize, message: String, suggestion: Option<&str>| {
             let suggestion = suggestion.map(str::to_owned);
             let fault = Fault { source: file.clone(), line, message, suggestion };
-            ConfigFaults { path: path.to_owned(), faults: vec![fault] }
+            ConfigFaults { path: path.to_owned(), faults: vec![fault], minds: MindFolders::default() }
         };
         let bytes = std::fs::read(path)
             .map_err(|error| one(0, format!("cannot be read: {error}"), Some("name another file with --config")))?;
@@ -61,33 +61,33 @@ impl Config {
             let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
             one(line, "not UTF-8".to_owned(), None)
         })?;
-        read(&file, &text, &ENVIRONMENT).map_err(|faults| ConfigFaults { path: path.to_owned(), faults })
+        read(&file, &text, &ENVIRONMENT)
     }
 
     /// Reads and validates a configuration held in memory, without the environment.
     pub fn parse(text: &str) -> Result<Self, ConfigFaults> {
-        let file = "config.toml";
-        read(file, text, &Environment::new()).map_err(|faults| ConfigFaults { path: file.into(), faults })
+        read("config.toml", text, &Environment::new())
     }
 
     /// Fills in what a file may leave out: the four flash minds and `auto`.
     fn complete(&mut self) {
-        for role in ["jailbreak", "pii", "brain", "similarity"] {
+        for role in ROLES {
             self.minds.entry(role.to_owned()).or_default();
         }
         for (role, mind) in &mut self.minds {
             if mind.model.is_empty() {
-                mind.model = format!("mom-{role}-flash");
+                mind.model = flash(role);
             }
         }
         self.virtual_models.entry("auto".to_owned()).or_insert(VirtualModel::All(AllRoutes::All));
     }
 }
 
-pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<Config, Vec<Fault>> {
+pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<Config, ConfigFaults> {
     let syntax = |line: usize, message: &str| {
         let message = format!("not valid TOML: {}", message.trim().replace('\n', ", "));
-        vec![Fault { source: file.to_owned(), line, message, suggestion: None }]
+        let faults = vec![Fault { source: file.to_owned(), line, message, suggestion: None }];
+        ConfigFaults { path: file.into(), faults, minds: MindFolders::default() }
     };
     let document = Document::parse(text)
         .map_err(|error| syntax(error.span().map_or(0, |span| line_at(text, span.start)), error.message()))?;
@@ -98,9 +98,10 @@ pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<
             figment = figment.merge((key.0.join("."), value));
         }
     }
-    let values: Dict = figment.extract().map_err(|error| syntax(0, &error.to_string()))?;
+    let mut values: Dict = figment.extract().map_err(|error| syntax(0, &error.to_string()))?;
     let hash = digest(&values);
     let policy: Dict = values.iter().filter(|(key, _)| POLICY.contains(&&***key)).map(clone).collect();
+    share_source(&mut values);
     let names = Names::of(&values);
     let Extracted { mut config, mut problems, repaired } = extract(values);
     if let Some(config) = &mut config {
@@ -116,10 +117,25 @@ pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<
     faults.extend(problems.into_iter().map(|problem| places.fault(problem)));
     match config {
         Some(config) if faults.is_empty() => Ok(config),
-        _ => {
+        config => {
             faults.sort_by_key(|fault| fault.line);
             faults.dedup();
-            Err(faults)
+            let minds = config.map(|config| config.mind_folders()).unwrap_or_default();
+            Err(ConfigFaults { path: file.into(), faults, minds })
+        }
+    }
+}
+
+/// `[quality] source = "…"` speaks for every backend that names no source of its own.
+fn share_source(values: &mut Dict) {
+    let Some(Value::Dict(_, tables)) = values.get_mut("quality") else { return };
+    if !matches!(tables.get("source"), Some(Value::String(..))) {
+        return;
+    }
+    let Some(source) = tables.remove("source") else { return };
+    for table in tables.values_mut() {
+        if let Value::Dict(_, table) = table {
+            table.entry("source".to_owned()).or_insert_with(|| source.clone());
         }
     }
 }

@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::fault::{Key, Problem, suggest};
 use super::labels::{CATEGORIES, PII_LABELS};
-use super::{Action, Backend, Config, KeyDigest, Mind, Quality};
+use super::{Action, Backend, Config, KeyDigest, Mind, Quality, ROLES};
 
 mod routes;
 
@@ -118,10 +118,11 @@ impl Checks<'_> {
     }
 
     fn minds(&mut self) {
-        const ROLES: [&str; 4] = ["brain", "jailbreak", "pii", "similarity"];
         for (role, mind) in &self.config.minds {
             let key = Key::of(&["minds", role]);
-            if !ROLES.contains(&role.as_str()) {
+            if is_planned(role) {
+                self.fail_and_say(key.clone(), "not built yet", "remove it");
+            } else if !ROLES.contains(&role.as_str()) {
                 self.unknown(key.clone(), "role", role, ROLES);
             }
             let Mind { model, threshold, deadline, batch, queue, execution_providers, .. } = mind;
@@ -278,6 +279,12 @@ impl Checks<'_> {
             self.fail(Key::of(&["telemetry", "otlp_endpoint"]), wrong);
         }
     }
+}
+
+/// Roles of the design that later versions bring: larger minds and experts.
+fn is_planned(role: &str) -> bool {
+    let larger = |size: &str| role.strip_suffix(size).is_some_and(|rest| ROLES.contains(&rest));
+    role.starts_with("expert-") || larger("-pro") || larger("-max")
 }
 
 fn base_url(text: &str) -> Result<(), String> {

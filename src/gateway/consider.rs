@@ -1,9 +1,11 @@
 //! From a request's view to what shall become of it: one crossing into the minds, the
 //! guards, then the pure decision. The relay, `/v1/route` and `mom route` all come by here.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use serde::de::{Deserialize, Deserializer, IgnoredAny};
 
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
@@ -55,6 +57,29 @@ pub async fn consider(
     Some(Considered { judgement, enforcement, decision, took: started.elapsed() })
 }
 
+/// The body with `"model": "auto"` where it names no model at all; everything else, `null`
+/// and what is not JSON included, stays as given.
+pub fn with_model(body: &[u8]) -> Cow<'_, [u8]> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        #[serde(default, deserialize_with = "there")]
+        model: bool,
+    }
+    // Also what an explicit null comes to, unlike with an `Option`.
+    fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| true)
+    }
+    let Some(start) = body.iter().position(|byte| !byte.is_ascii_whitespace()) else { return Cow::Borrowed(body) };
+    let (open, rest) = body.split_at(start + 1);
+    match serde_json::from_slice(body) {
+        Ok(Named { model: false }) if body[start] == b'{' => {
+            let comma: &[u8] = if rest.trim_ascii_start().starts_with(b"}") { b"" } else { b"," };
+            Cow::Owned([open, br#""model":"auto""#, comma, rest].concat())
+        }
+        _ => Cow::Borrowed(body),
+    }
+}
+
 impl Considered {
     /// The decision trace, as `/v1/route`, `mom route` and the log show it.
     pub fn trace(&self, config: &Config, request_id: String) -> Trace {
@@ -71,5 +96,20 @@ impl Considered {
         }
         trace.time("total", self.took);
         trace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_a_model_asks_for_auto() {
+        let body = |given: &str| String::from_utf8(with_model(given.as_bytes()).into_owned()).unwrap();
+        assert_eq!(body(r#" {"id": 7,  "messages": []}"#), r#" {"model":"auto","id": 7,  "messages": []}"#);
+        assert_eq!(body("{ }"), r#"{"model":"auto" }"#);
+        for same in [r#"{"model": "x",  "messages": []}"#, r#"{"model":null}"#, "[{}]", "{", "", " ", "[]"] {
+            assert_eq!(body(same), same);
+        }
     }
 }

@@ -46,13 +46,14 @@ fn describe(name: &str) -> Value {
     json!({"id": name, "object": "model", "created": 0, "owned_by": "mom"})
 }
 
-/// A chat body in, the decision trace out; no backend is called.
+/// A chat body in, the decision trace out; no backend is called. Without `model` it asks for `auto`.
 pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Trace>, ApiError> {
     let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
     let config = &gateway.config;
     intake::authenticate(config, request.headers())?;
     let headers = request.headers().clone();
     let body = intake::body(config, request).await?;
+    let body = consider::with_model(&body);
     let mut view = View::parse(&body, Endpoint::ChatCompletions)?;
     let available = |backend: &str| gateway.upstream.availability(backend);
     let considered = consider::consider(config, &gateway.minds, &mut view, &headers, &available).await;

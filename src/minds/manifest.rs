@@ -141,19 +141,35 @@ impl Folder {
     /// Hashes every file; the first that differs or cannot be read is the error.
     /// `known` remembers hashes of files that several minds share.
     pub fn verify(&self, known: &mut BTreeMap<PathBuf, String>) -> Result<(), ManifestError> {
-        for (relative, expected) in &self.manifest.files {
-            let path = self.file(relative);
-            let found = match known.get(&path) {
-                Some(found) => found.clone(),
-                None => sha256(&path).map_err(|source| ManifestError::Unreadable { path: path.clone(), source })?,
-            };
-            known.insert(path.clone(), found.clone());
-            if !found.eq_ignore_ascii_case(expected) {
-                let (mind, expected) = (self.manifest.name.to_string(), expected.clone());
-                return Err(ManifestError::WrongHash { path, mind, found, expected });
-            }
+        self.faults(known).next().map_or(Ok(()), Err)
+    }
+
+    /// As [`Folder::verify`], but every file that differs or cannot be read.
+    pub fn faults<'a>(
+        &'a self,
+        known: &'a mut BTreeMap<PathBuf, String>,
+    ) -> impl Iterator<Item = ManifestError> + use<'a> {
+        let files = self.manifest.files.iter();
+        files.filter_map(|(relative, expected)| self.verify_file(relative, expected, known).err())
+    }
+
+    fn verify_file(
+        &self,
+        relative: &str,
+        expected: &str,
+        known: &mut BTreeMap<PathBuf, String>,
+    ) -> Result<(), ManifestError> {
+        let path = self.file(relative);
+        let found = match known.get(&path) {
+            Some(found) => found.clone(),
+            None => sha256(&path).map_err(|source| ManifestError::Unreadable { path: path.clone(), source })?,
+        };
+        known.insert(path.clone(), found.clone());
+        if found.eq_ignore_ascii_case(expected) {
+            return Ok(());
         }
-        Ok(())
+        let (mind, expected) = (self.manifest.name.to_string(), expected.to_owned());
+        Err(ManifestError::WrongHash { path, mind, found, expected })
     }
 
     /// The first contradiction in the manifest.

@@ -1,4 +1,5 @@
-//! The minds on disk: every folder below the models folder that has a manifest.
+//! The minds on disk: every folder below the models folder that has a manifest, and those
+//! that should be there and are not.
 //!
 //! Listing reads and hashes; it opens no graph and trusts no file.
 
@@ -29,6 +30,7 @@ impl From<&ManifestError> for Fault {
     fn from(error: &ManifestError) -> Self {
         let state = match error {
             ManifestError::WrongHash { .. } => "hash",
+            ManifestError::Absent { .. } => "missing",
             ManifestError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => "missing",
             _ => "faulty",
         };
@@ -36,8 +38,8 @@ impl From<&ManifestError> for Fault {
     }
 }
 
-/// Every mind below `models_dir`, by name.
-pub fn scan(models_dir: &Path) -> Result<Vec<Entry>, ManifestError> {
+/// Every mind below `models_dir` and every `expected` one that is missing there, by name.
+pub fn scan<'a>(models_dir: &Path, expected: impl IntoIterator<Item = &'a str>) -> Result<Vec<Entry>, ManifestError> {
     let unreadable = |source: io::Error| ManifestError::Unreadable { path: models_dir.to_owned(), source };
     let mut entries = Vec::new();
     for found in fs::read_dir(models_dir).map_err(unreadable)? {
@@ -45,6 +47,11 @@ pub fn scan(models_dir: &Path) -> Result<Vec<Entry>, ManifestError> {
         if found.path().join("manifest.json").is_file() {
             let name = found.file_name().to_string_lossy().into_owned();
             entries.push(Entry { folder: Folder::open(models_dir, &name), name });
+        }
+    }
+    for name in expected {
+        if entries.iter().all(|entry| entry.name != name) {
+            entries.push(Entry { folder: Folder::open(models_dir, name), name: name.to_owned() });
         }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -82,7 +89,7 @@ mod tests {
         fs::copy(source, models.path().join("mom-pii-flash/manifest.json")).unwrap();
         fs::write(models.path().join("mom-tone-flash/manifest.json"), "{").unwrap();
         let states = || {
-            let entries = scan(models.path()).unwrap();
+            let entries = scan(models.path(), ["mom-pii-flash"]).unwrap();
             entries
                 .iter()
                 .map(|e| (e.name.clone(), e.verify(&mut BTreeMap::new()).err().map(|f| f.state)))
@@ -92,5 +99,7 @@ mod tests {
         assert_eq!(states(), expected("missing"));
         fs::write(models.path().join("flash-trunk/model.onnx"), "not it").unwrap();
         assert_eq!(states(), expected("hash"));
+        fs::remove_dir_all(models.path().join("mom-pii-flash")).unwrap();
+        assert_eq!(states(), expected("missing"));
     }
 }

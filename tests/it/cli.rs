@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::client::{Client, chat};
-use crate::gateway::{NO_MINDS, SERVER, ask, ask_stream, backend, route};
+use crate::client::{Client, chat, post};
+use crate::gateway::{Mom, NO_MINDS, SERVER, ask, ask_stream, backend, route};
 use crate::upstream::{Step, Upstream, chunk, last_chunk, sse_head};
 
 fn mom(arguments: &[&str], stdin: &str) -> Output {
@@ -82,29 +82,50 @@ policy = { prefer = "cheap" }
     assert_eq!(serve.status.code(), Some(78), "{}", stderr(&serve));
 }
 
-/// The committed models with one byte of the shared graph changed.
-fn corrupt_models(folder: &Path) {
+/// A copy of the committed models.
+fn copy_models(folder: &Path) {
     for entry in std::fs::read_dir("models/onnx").unwrap() {
         let mind = entry.unwrap().path();
         let to = folder.join(mind.file_name().unwrap());
         std::fs::create_dir(&to).unwrap();
         for file in std::fs::read_dir(mind).unwrap().map(|entry| entry.unwrap().path()) {
-            let copy = to.join(file.file_name().unwrap());
-            std::fs::copy(&file, &copy).unwrap();
-            if copy.extension().is_some_and(|extension| extension == "onnx") {
-                let mut bytes = std::fs::read(&copy).unwrap();
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-                std::fs::write(&copy, bytes).unwrap();
-            }
+            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
         }
     }
+}
+
+/// Changes one byte.
+fn corrupt(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_configured_mind_that_is_not_there_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_models(folder.path());
+    std::fs::remove_file(folder.path().join("mom-pii-flash/manifest.json")).unwrap();
+    let rest = format!("{SERVER}[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}", route("all", "\"main\""));
+    let file = config(&format!("models_dir = \"{}\"\n{rest}", folder.path().display()));
+    let path = file.path().to_str().unwrap();
+    let verified = mom(&["models", "verify", "--config", path], "");
+    let text = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(1), "{text}");
+    let faults: Vec<&str> = text.lines().filter(|line| line.starts_with("FAULT")).collect();
+    assert!(faults.len() == 1 && faults[0].contains("mom-pii-flash"), "{text}");
+    let listed = mom(&["models", "list", "--json", "--config", path], "");
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let pii = listed.as_array().unwrap().iter().find(|mind| mind["name"] == "mom-pii-flash").unwrap();
+    assert_eq!(pii["state"], "missing");
 }
 
 #[test]
 fn a_corrupt_or_missing_model_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    corrupt_models(folder.path());
+    copy_models(folder.path());
+    corrupt(&folder.path().join("flash-trunk/model.onnx"));
     let rest = format!("{SERVER}[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}", route("all", "\"main\""));
     for (models, named) in [(folder.path(), ".onnx"), (Path::new("/nonexistent/models"), "/nonexistent/models")] {
         let file = config(&format!("models_dir = \"{}\"\n{rest}", models.display()));
@@ -114,6 +135,26 @@ fn a_corrupt_or_missing_model_is_named() {
             assert_eq!(output.status.code(), Some(78), "{command}: {text}");
             assert!(text.contains(named) && !text.contains("panicked"), "{command}: {text}");
         }
+    }
+}
+
+#[test]
+fn the_check_tells_faults_of_file_and_models_together() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_models(folder.path());
+    corrupt(&folder.path().join("flash-trunk/model.onnx"));
+    std::fs::remove_file(folder.path().join("flash-trunk/tokenizer.json")).unwrap();
+    let file = config(&format!(
+        "models_dir = \"{}\"\n[minds.pii]\nthreshold = 7\n[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}",
+        folder.path().display(),
+        route("all", "\"main\"")
+    ));
+    let output = mom(&["check", "--config", file.path().to_str().unwrap()], "");
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    for named in [".toml:3: minds.pii.threshold", "flash-trunk/model.onnx: its sha256", "flash-trunk/tokenizer.json: "]
+    {
+        assert!(text.contains(named), "no `{named}` in\n{text}");
     }
 }
 
@@ -160,6 +201,23 @@ fn route_survives_bad_lines_in_order() {
     let errors: Vec<bool> =
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap().get("error").is_some()).collect();
     assert_eq!(errors, [false, true, true, true, false]);
+}
+
+#[tokio::test]
+async fn the_command_and_the_endpoint_route_the_same_bodies() {
+    let main = backend("main", "127.0.0.1:1".parse().unwrap(), "");
+    let gateway = Mom::start(&format!("{SERVER}{NO_MINDS}{main}{}", route("all", "\"main\""))).await;
+    let without = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+    let null = r#"{"model":null,"messages":[{"role":"user","content":"hi"}]}"#;
+    let command = mom(&["route", "--config", gateway.config_path()], &[without, null].join("\n"));
+    let text = String::from_utf8(command.stdout).unwrap();
+    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let routed = post(gateway.public, "/v1/route", without).await;
+    let refused = post(gateway.public, "/v1/route", null).await;
+    assert_eq!(answers[0]["choice"]["backend"], "main", "{text}");
+    assert_eq!(routed.json()["choice"]["backend"], "main", "{}", routed.text());
+    assert_eq!(answers[1]["error"], "`model` must be a string.");
+    assert_eq!(refused.json()["error"]["message"], "`model` must be a string.");
 }
 
 #[tokio::test]

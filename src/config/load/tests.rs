@@ -13,7 +13,7 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> String {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     match read("config.toml", text, &environment) {
         Ok(_) => String::new(),
-        Err(faults) => ConfigFaults { path: "config.toml".into(), faults }.to_string(),
+        Err(faults) => faults.to_string(),
     }
 }
 
@@ -168,8 +168,28 @@ fn what_is_not_built_is_refused() {
     for (section, key) in [("[limits]", "limits"), ("[cache]", "cache"), ("[ledger]", "ledger")] {
         assert!(faults(&format!("{SMALLEST}{section}\nx = 1\n"), &[]).contains(&format!("{key}: not built yet")));
     }
+    for role in ["expert-math", "expert-law-pro", "brain-pro", "brain-max"] {
+        let text = format!("{SMALLEST}[minds.{role}]\nenabled = true\n");
+        assert_eq!(faults(&text, &[]), format!("config.toml:8: minds.{role}: not built yet; remove it"));
+    }
+    let policy = format!("{SMALLEST}policy = {{ max_usd_per_1k_requests = 5 }}\n");
+    let told = faults(&policy, &[]);
+    assert!(told.starts_with("config.toml:8: routes[0].policy.max_usd_per_1k_requests: not built yet"), "{told}");
     let redact = format!("{SMALLEST}[guard]\npii = {{ action = \"redact\" }}\n");
     insta::assert_snapshot!(faults(&redact, &[]), @r#"config.toml:9: guard.pii.action: redact is not built yet; use "block", "refuse" or "flag""#);
+}
+
+#[test]
+fn a_section_wide_source_speaks_for_backends_without_one() {
+    let two = "[backends.two]\nbase_url = \"http://127.0.0.1:9000/v1\"\n";
+    let tables = "[quality.one]\ndefault = 0.5\n[quality.two]\nsource = \"ours\"\ndefault = 0.7\n";
+    let config = Config::parse(&format!("{SMALLEST}{two}[quality]\nsource = \"a paper\"\n{tables}")).unwrap();
+    let sources = config.quality.values().map(|table| table.source.as_str());
+    assert_eq!(sources.collect::<Vec<_>>(), ["a paper", "ours"]);
+    let neither = faults(&format!("{SMALLEST}{two}{tables}"), &[]);
+    assert!(neither.contains("quality.one: `source` is missing"), "{neither}");
+    let empty = faults(&format!("{SMALLEST}{two}[quality]\nsource = \" \"\n{tables}"), &[]);
+    assert!(empty.contains("quality.one.source: say where the numbers come from"), "{empty}");
 }
 
 #[test]
@@ -292,7 +312,7 @@ proptest::proptest! {
         let end = (start + length).min(characters.len());
         let mangled: String = characters[..start].iter().copied().chain(paste.chars()).chain(characters[end..].iter().copied()).collect();
         if let Err(faults) = read("config.toml", &mangled, &Environment::new()) {
-            proptest::prop_assert!(!faults.is_empty() && faults.len() < 20, "{faults:?}");
+            proptest::prop_assert!(!faults.faults.is_empty() && faults.faults.len() < 20, "{faults:?}");
         }
     }
 }
