@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{ApiKey, Backend, BackendName, Config};
 use crate::route::Availability;
+use crate::telemetry::Record;
 
 mod attempt;
 mod body;
@@ -83,15 +84,6 @@ pub enum UpstreamError {
     Broken(Duration),
 }
 
-/// One try, for the record.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    pub backend: BackendName,
-    pub outcome: Outcome,
-    /// A try of the same backend came before it.
-    pub retry: bool,
-}
-
 /// What became of a try. The names are metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -100,6 +92,8 @@ pub enum Outcome {
     Unreachable,
     Timeout,
     Garbled,
+    /// A client error without an API answer, such as a proxy's 404 page: the backend is well.
+    Rejected,
     Busy,
     Broken,
 }
@@ -112,16 +106,11 @@ impl Outcome {
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
             Self::Garbled => "garbled",
+            Self::Rejected => "rejected",
             Self::Busy => "busy",
             Self::Broken => "broken",
         }
     }
-}
-
-/// An answer or none, and every try that led there.
-pub struct Sent {
-    pub result: Result<Answer, UpstreamError>,
-    pub attempts: Vec<Attempt>,
 }
 
 impl Upstream {
@@ -150,27 +139,32 @@ impl Upstream {
     }
 
     /// Tries the backends in order until one answers. The client sees nothing before this
-    /// returns, so every failure up to here can still be mended.
-    pub async fn send(&self, order: &[BackendName], call: &Call<'_>) -> Sent {
-        let mut attempts = Vec::new();
+    /// returns, so every failure up to here can still be mended. Every try is recorded as it
+    /// happens, for the client may leave in the middle of one.
+    pub async fn send(
+        &self,
+        order: &[BackendName],
+        call: &Call<'_>,
+        record: &mut Record,
+    ) -> Result<Answer, UpstreamError> {
         let mut refused: Option<Answer> = None;
         let mut error = UpstreamError::Unreachable;
         for backend in order.iter().filter_map(|name| self.backends.get(name)) {
             let permit = match backend.admit() {
                 Ok(permit) => permit,
                 Err((outcome, why)) => {
-                    attempts.push(Attempt { backend: backend.name.clone(), outcome, retry: false });
+                    record.attempt(&backend.name, outcome.as_str(), false);
                     error = why;
                     continue;
                 }
             };
-            match backend.call(call, permit, &mut attempts).await {
-                attempt::Verdict::Final(answer) => return Sent { result: Ok(answer), attempts },
+            match backend.call(call, permit, record).await {
+                attempt::Verdict::Final(answer) => return Ok(answer),
                 attempt::Verdict::Refused(answer) => refused = Some(answer),
                 attempt::Verdict::Failed(why) => error = why,
             }
         }
-        Sent { result: refused.ok_or(error), attempts }
+        refused.ok_or(error)
     }
 }
 

@@ -9,6 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// A client's key for the gateway itself, for clients whose `Authorization` is the backend's.
 pub(super) const GATEWAY_KEY: &str = "x-mom-key";
 
+/// What names of credential headers contain.
+const CREDENTIALS: [&str; 7] =
+    ["api-key", "auth-token", "access-token", "security-token", "session-token", "subscription-key", "secret"];
+
 /// The client's headers as they go upstream: without hop-by-hop headers, without what
 /// describes this connection, and without credentials. Those are the backend's own, or
 /// travel apart where its configuration asks for the client's.
@@ -18,7 +22,8 @@ pub(super) fn upstream(client: &HeaderMap) -> HeaderMap {
         hop_by_hop(name)
             || named.iter().any(|option| option.eq_ignore_ascii_case(name.as_str()))
             || [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION, COOKIE].contains(name)
-            || matches!(name.as_str(), "api-key" | "x-api-key" | GATEWAY_KEY)
+            || name.as_str() == GATEWAY_KEY
+            || CREDENTIALS.iter().any(|part| name.as_str().contains(part))
     };
     copy(client, |name| !dropped(name))
 }
@@ -90,6 +95,8 @@ mod tests {
             ("keep-alive", "5"),
             ("authorization", "Bearer k"),
             ("x-mom-key", "k"),
+            ("x-goog-api-key", "k"),
+            ("x-amz-security-token", "k"),
             ("host", "gateway"),
             ("accept-encoding", "gzip"),
             ("x-custom", "stays"),

@@ -40,7 +40,12 @@ pub(super) fn authenticate(config: &Config, headers: &HeaderMap) -> Result<Calle
         }
     }
     let key = Some(found.ok_or_else(ApiError::unauthorized)?);
-    Ok(Caller { key, authorization: authorization.filter(|_| own.is_some()) })
+    // Never a gateway key to a backend, whichever header it came in.
+    let is_own = |value: &HeaderValue| {
+        let digest = KeyDigest::of(strip_bearer(value.to_str().unwrap_or_default()));
+        config.keys.values().any(|key| key.sha256.matches(&digest))
+    };
+    Ok(Caller { key, authorization: authorization.filter(|value| own.is_some() && !is_own(value)) })
 }
 
 fn strip_bearer(value: &str) -> &str {

@@ -104,12 +104,14 @@ async fn relay(
         authorization: authorization.as_ref(),
         body: &rewritten,
     };
-    let sent = gateway.upstream.send(&decision.order, &call).await;
-    for attempt in &sent.attempts {
-        record.attempt(&attempt.backend, attempt.outcome.as_str(), attempt.retry);
+    let sent = gateway.upstream.send(&decision.order, &call, record).await;
+    if let Ok(answer) = &sent {
+        chosen(record, decision, answer);
     }
-    let answer = sent.result?;
-    chosen(record, added, decision, &answer);
+    added.set("x-mom-reason", &record.reasons);
+    added.set("x-mom-backend", &record.backend);
+    added.set("x-mom-model", &record.model);
+    let answer = sent?;
     Ok(Reply::Relay(Box::new(answer), permit))
 }
 
@@ -178,15 +180,12 @@ fn refused(view: &View<'_>, id: &str) -> Response {
 }
 
 /// The backend that answered, which may be a fallback.
-fn chosen(record: &mut Record, added: &mut Added, decision: &Decision, answer: &Answer) {
+fn chosen(record: &mut Record, decision: &Decision, answer: &Answer) {
     record.backend.clone_from(&answer.backend);
     record.model.clone_from(&answer.model);
     if decision.order.first() != Some(&answer.backend) {
         record.reasons.push_str(",upstream_fallback");
-        added.set("x-mom-reason", &record.reasons);
     }
-    added.set("x-mom-backend", &answer.backend);
-    added.set("x-mom-model", &answer.model);
 }
 
 fn relayed(

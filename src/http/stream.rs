@@ -97,11 +97,26 @@ impl Relayed {
             self.record.usage.map(|usage| self.price.cost(usage.prompt, usage.cached, usage.completion));
     }
 
+    /// Says that the rest is missing, where the client can hear it, then ends the connection.
+    fn break_off(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.finish(End::Cut);
+        let Some(event) = self.error_event(error) else { return Poll::Ready(Some(Err(error))) };
+        self.end = Ending::Flush(error);
+        Poll::Ready(Some(Ok(Frame::data(event))))
+    }
+
     /// The event that tells a streaming client the rest is missing.
     fn error_event(&self, error: BodyError) -> Option<Bytes> {
         let Tap::Events(reader) = &self.tap else { return None };
         let close_open_event = if reader.at_boundary() { "" } else { "\n\n" };
         Some(format!("{close_open_event}data: {}\n\n", ApiError::from(error).to_json()).into())
+    }
+}
+
+impl Tap {
+    /// An event stream that ended in the middle of an event, however politely, is cut.
+    fn inside_event(&self) -> bool {
+        matches!(self, Self::Events(reader) if reader.inside_event())
     }
 }
 
@@ -127,12 +142,8 @@ impl Body for Relayed {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                self.finish(End::Cut);
-                let Some(event) = self.error_event(error) else { return Poll::Ready(Some(Err(error))) };
-                self.end = Ending::Flush(error);
-                Poll::Ready(Some(Ok(Frame::data(event))))
-            }
+            Some(Err(error)) => self.break_off(error),
+            None if self.tap.inside_event() => self.break_off(BodyError::Cut),
             None => {
                 self.finish(End::Complete);
                 Poll::Ready(None)
@@ -153,8 +164,13 @@ impl Body for Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         // A client may leave right after the last byte without reading the end.
-        if self.record.end == End::ClientLeft && Body::is_end_stream(&self.body) {
+        if self.record.end != End::ClientLeft {
+            return;
+        }
+        if Body::is_end_stream(&self.body) {
             self.finish(End::Complete);
+        } else if let Some(usage) = self.record.usage {
+            self.record.cost_usd = Some(self.price.cost(usage.prompt, usage.cached, usage.completion));
         }
     }
 }

@@ -141,7 +141,9 @@ impl JailbreakHead {
         let score = |window: &Answered<'_>| {
             softmax(window.output(self.head), self.head.temperature).get(self.positive).copied().unwrap_or(0.0)
         };
-        Jailbreak { score: windows.iter().map(score).fold(0.0, f32::max), threshold: self.threshold }
+        // Not `f32::max`, which would take a broken score for a low one.
+        let worst = |worst: f32, score: f32| if score > worst || score.is_nan() { score } else { worst };
+        Jailbreak { score: windows.iter().map(score).fold(0.0, worst), threshold: self.threshold }
     }
 }
 

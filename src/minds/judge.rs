@@ -163,14 +163,15 @@ impl Encoder {
             said.embedding = given.map(|windows| mind.verdict(&windows)).into();
         }
         if let Some(mind) = &self.heads.jailbreak {
-            // An attack that was read is one, whatever else could not be.
-            said.jailbreak = windows(guarded, mind.limits)
-                .map(|windows| mind.verdict(&windows))
-                .and_then(|verdict| match unread(reading.guards_readable, true) {
-                    Err(why) if !verdict.detected() => Err(why),
-                    _ => Ok(verdict),
-                })
-                .into();
+            let seen = mind.verdict(&arrived(reading, answers, guarded));
+            let all = windows(guarded, mind.limits).and_then(|_| match seen.score.is_finite() {
+                true => unread(reading.guards_readable, true),
+                false => Err(Unavailable::InferenceFailed),
+            });
+            // An attack that was read is one, whatever else is late or foreign. In a text that is
+            // foreign as a whole nothing was read, whatever the score.
+            let found = seen.detected() && reading.mostly_readable;
+            said.jailbreak = if found { Ok(seen) } else { all.map(|()| seen) }.into();
         }
         if let Some(mind) = &self.heads.pii {
             let given = unread(reading.guards_readable, true).and_then(|()| windows(guarded, mind.limits));
@@ -194,6 +195,15 @@ impl Encoder {
             said.embedding = Given::Unavailable(why);
         }
     }
+}
+
+/// The windows that were answered, however late.
+fn arrived<'a>(reading: &'a Reading, answers: &'a Answers, wanted: fn(&Stream) -> bool) -> Vec<Answered<'a>> {
+    let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
+    all.zip(&answers.windows)
+        .filter(|((stream, _), _)| wanted(stream))
+        .filter_map(|((stream, window), answer)| Some(Answered { stream, window, row: &answer.as_ref()?.0 }))
+        .collect()
 }
 
 /// The windows one mind needs, all of them and in time, or why not.

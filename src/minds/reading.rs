@@ -35,7 +35,9 @@ pub(super) struct Reading {
     pub(super) judged: Vec<JudgedPart>,
     pub(super) prompt_tokens: u64,
     pub(super) patterns: Vec<Found<&'static str>>,
+    /// Every stretch of what the guards read is readable; and the whole of it, taken together.
     pub(super) guards_readable: bool,
+    pub(super) mostly_readable: bool,
     pub(super) ask_readable: bool,
 }
 
@@ -69,12 +71,16 @@ impl Reader {
             };
             parts.push(read);
         }
-        let letters = parts.iter().zip(&asks).filter(|(_, ask)| **ask).flat_map(|(part, _)| &part.pieces);
-        let ask_letters = letters.fold(Letters::default(), |mut sum, piece| {
-            sum += *piece;
-            sum
-        });
-        reading.ask_readable = self.readable.accepts(ask_letters);
+        let accepts = |wanted: &dyn Fn(usize) -> bool| {
+            let read = parts.iter().enumerate().filter(|(index, _)| wanted(*index));
+            let letters = read.flat_map(|(_, part)| &part.pieces).fold(Letters::default(), |mut sum, piece| {
+                sum += *piece;
+                sum
+            });
+            self.readable.accepts(letters)
+        };
+        reading.ask_readable = accepts(&|index| asks[index]);
+        reading.mostly_readable = accepts(&|index| input.parts[index].guarded);
         reading.streams = self.streams(input, &asks, parts);
         reading.judged = judged(input, &asks, &reading.streams);
         Ok(reading)

@@ -1,4 +1,5 @@
-//! What is found by its shape rather than its meaning: secrets, and numbers with a checksum.
+//! What is found by its shape rather than its meaning: secrets, addresses of mailboxes and
+//! machines, and numbers with a checksum.
 //!
 //! SECRET spans come from the published list below and, for shapes that nobody publishes,
 //! from entropy. A valid checksum makes a card number or an IBAN certain; an invalid one
@@ -59,9 +60,18 @@ const RUN: &str = r"[A-Za-z0-9+/_-]{32,}={0,2}";
 const CARD: &str = r"[0-9](?:[ -]?[0-9]){12,22}";
 const IBAN: &str = r"(?-u:\b)[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9](?:[ -]?[A-Z0-9]){10,40}";
 
+/// Personal data whose shape says what it is.
+const PERSONAL: &[(&str, &str)] = &[
+    ("EMAIL_ADDRESS", r"(?i-u:\b[a-z0-9][a-z0-9._%+-]*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}\b)"),
+    ("IP_ADDRESS", r"(?-u:\b(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\b)"),
+    ("IP_ADDRESS", r"(?i-u:\b(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}\b)"),
+    ("US_SSN", r"(?-u:\b(?:00[1-9]|0[1-9][0-9]|[1-578][0-9]{2}|6[0-57-9][0-9]|66[0-57-9])-[0-9]{2}-[0-9]{4}\b)"),
+];
+
 const SHAPE_SCORE: f32 = 0.99;
+const PERSONAL_SCORE: f32 = 0.95;
 const NAMED_SCORE: f32 = 0.9;
-const ENTROPY_SCORE: f32 = 0.7;
+const ENTROPY_SCORE: f32 = 0.8;
 const CHECKSUM_SCORE: f32 = 0.99;
 
 /// Bits a character of random base64 text carries at least, over 32 characters or more.
@@ -73,6 +83,7 @@ pub(super) const SECRET: &str = "SECRET";
 #[derive(Debug)]
 pub(super) struct Patterns {
     shapes: Vec<Regex>,
+    personal: Vec<(&'static str, Regex)>,
     named: Regex,
     run: Regex,
     card: Regex,
@@ -83,6 +94,10 @@ impl Patterns {
     pub(super) fn new() -> Result<Self, regex::Error> {
         Ok(Self {
             shapes: SHAPES.iter().map(|shape| Regex::new(shape)).collect::<Result<_, _>>()?,
+            personal: PERSONAL
+                .iter()
+                .map(|(label, shape)| Ok((*label, Regex::new(shape)?)))
+                .collect::<Result<_, regex::Error>>()?,
             named: Regex::new(NAMED)?,
             run: Regex::new(RUN)?,
             card: Regex::new(CARD)?,
@@ -94,6 +109,9 @@ impl Patterns {
     pub(super) fn find(&self, part: u32, text: &Normalised<'_>) -> Vec<Found<&'static str>> {
         let mut found = self.secrets(&text.text);
         found.extend(self.numbers(&text.text));
+        for (label, shape) in &self.personal {
+            found.extend(shape.find_iter(&text.text).map(|hit| (hit.start(), hit.end(), *label, PERSONAL_SCORE)));
+        }
         found.sort_by_key(|&(start, ..)| start);
         let mut starts = CharCounter::new(&text.text);
         let located = found.into_iter().map(|(start, end, label, score)| {

@@ -39,6 +39,17 @@ impl Reader {
         !self.inside_event && self.line.is_empty()
     }
 
+    /// Whether an event has begun that is not whole. The closing `[DONE]` and comments are
+    /// whole without their blank line: some servers leave it out.
+    pub fn inside_event(&self) -> bool {
+        let done = |data: &[u8]| data.trim_ascii() == b"[DONE]";
+        match self.line.strip_prefix(b"data:") {
+            Some(rest) => !done(rest),
+            None if self.line.is_empty() || self.line.starts_with(b":") => self.has_data && !done(&self.data),
+            None => true,
+        }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.inside_event = true;

@@ -63,6 +63,11 @@ impl Usage {
 /// Most bytes a copy may grow to when it is unpacked.
 const MAX_DECODED: u64 = 16 << 20;
 
+/// Whether [`decoded`] knows an encoding.
+pub fn can_decode(encoding: Option<&str>) -> bool {
+    matches!(encoding.map(str::trim), None | Some("" | "identity" | "gzip" | "x-gzip" | "deflate"))
+}
+
 /// A readable copy of a body that went by with this `content-encoding`; `None` for encodings
 /// the gateway cannot read.
 pub fn decoded<'a>(encoding: Option<&str>, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {

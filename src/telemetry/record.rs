@@ -63,6 +63,8 @@ pub struct Record {
     pub end: End,
     /// The decision trace as JSON, for the JSON log.
     pub trace: Option<String>,
+    /// A try is under way.
+    waiting: bool,
 }
 
 impl Record {
@@ -96,6 +98,7 @@ impl Record {
             tries: 0,
             end: End::default(),
             trace: None,
+            waiting: false,
         }
     }
 
@@ -123,8 +126,16 @@ impl Record {
         self.metrics.guard_actions.get_or_create(&labels).inc();
     }
 
+    /// A try begins: from here on this is the backend that the request waits for.
+    pub fn calling(&mut self, backend: &str, model: &str) {
+        backend.clone_into(&mut self.backend);
+        model.clone_into(&mut self.model);
+        self.waiting = true;
+    }
+
     /// Counts one try of a backend.
     pub fn attempt(&mut self, backend: &str, outcome: &'static str, retry: bool) {
+        self.waiting = false;
         self.tries += 1;
         let labels = UpstreamLabels { backend: backend.to_owned(), outcome };
         self.metrics.upstream_requests.get_or_create(&labels).inc();
@@ -187,6 +198,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         // 499 is nginx's "client closed request": no status was seen by anyone.
         let status = if self.status == 0 { 499 } else { self.status };
+        if self.waiting {
+            self.attempt(&self.backend.clone(), "abandoned", false);
+        }
         self.count(status);
         self.trace(status);
         tracing::info!(

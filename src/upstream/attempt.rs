@@ -1,7 +1,7 @@
 //! One backend's tries, up to the first byte of an answer.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::Body;
 use super::client::{ClientError, Incoming};
-use super::{Answer, Attempt, Call, Outcome, Target, UpstreamError, retry};
-use crate::openai::usage::decoded;
+use super::{Answer, Call, Outcome, Target, UpstreamError, retry};
+use crate::openai::usage::{can_decode, decoded};
+use crate::telemetry::Record;
 
 /// Largest error body that is read to see whether it is an API answer.
 const MAX_ERROR_BODY: usize = 1 << 20;
@@ -34,25 +35,21 @@ struct Head {
 
 impl Target {
     /// Tries this backend as often as its answers, its settings and its budget allow.
-    pub(super) async fn call(
-        &self,
-        call: &Call<'_>,
-        permit: OwnedSemaphorePermit,
-        attempts: &mut Vec<Attempt>,
-    ) -> Verdict {
+    pub(super) async fn call(&self, call: &Call<'_>, permit: OwnedSemaphorePermit, record: &mut Record) -> Verdict {
         self.budget.deposit();
         let deadline = Instant::now() + self.config.timeouts.total;
         let mut tries = 0;
         loop {
+            record.calling(&self.name, self.model());
             let result = timeout_at(deadline, self.try_once(call)).await.unwrap_or(Err(Outcome::Timeout));
             let outcome = self.note(&result);
-            attempts.push(Attempt { backend: self.name.clone(), outcome, retry: tries > 0 });
+            record.attempt(&self.name, outcome.as_str(), tries > 0);
             tries += 1;
             let (again, headers) = match &result {
                 Ok(head) if !head.status.is_client_error() && !head.status.is_server_error() => (false, None),
                 Ok(head) => (retry::wanted(head.status, &head.headers), Some(&head.headers)),
                 // Waiting twice as long for the same silence helps nobody.
-                Err(outcome) => (*outcome != Outcome::Timeout, None),
+                Err(outcome) => (!matches!(outcome, Outcome::Timeout | Outcome::Rejected), None),
             };
             if again
                 && tries <= self.config.retry.attempts
@@ -94,7 +91,8 @@ impl Target {
         let body = whole.await.map_err(|_| Outcome::Timeout)?.filter(|body| is_api_answer(&head.headers, body));
         let body = body.filter(|_| head.status.is_client_error() || head.status.is_server_error());
         // HTML, nothing, or a redirect: not an answer to relay.
-        let body = body.ok_or(Outcome::Garbled)?;
+        let client_fault = head.status.is_client_error();
+        let body = body.ok_or(if client_fault { Outcome::Rejected } else { Outcome::Garbled })?;
         Ok(Head { status: head.status, headers: head.headers, first: Some(body), rest: None })
     }
 
@@ -109,6 +107,7 @@ impl Target {
                 self.breaker.succeeded();
                 if head.status.is_success() { Outcome::Answered } else { Outcome::ErrorStatus }
             }
+            Err(Outcome::Rejected) => Outcome::Rejected,
             Err(outcome) => {
                 self.breaker.failed();
                 *outcome
@@ -120,7 +119,7 @@ impl Target {
         let head = match result {
             Ok(head) => head,
             Err(Outcome::Timeout) => return Verdict::Failed(UpstreamError::Timeout),
-            Err(Outcome::Garbled) => return Verdict::Failed(UpstreamError::Garbled),
+            Err(Outcome::Garbled | Outcome::Rejected) => return Verdict::Failed(UpstreamError::Garbled),
             Err(_) => return Verdict::Failed(UpstreamError::Unreachable),
         };
         let another_may_help = retry::retryable(head.status);
@@ -129,7 +128,11 @@ impl Target {
             model: self.model().to_owned(),
             status: head.status,
             headers: head.headers,
-            body: Body::new(head.first, head.rest, self.config.timeouts.idle, deadline, permit),
+            // A whole answer needs no place at the backend any more.
+            body: match head.rest {
+                Some(rest) => Body::streaming(head.first, rest, self.config.timeouts.idle, deadline, permit),
+                None => Body::whole(head.first),
+            },
         };
         if another_may_help { Verdict::Refused(answer) } else { Verdict::Final(answer) }
     }
@@ -163,6 +166,10 @@ async fn error_body(first: Option<Bytes>, mut rest: Incoming) -> Option<Bytes> {
 }
 
 fn is_api_answer(headers: &HeaderMap, body: &[u8]) -> bool {
-    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let encoding = text(CONTENT_ENCODING);
+    if !can_decode(encoding) {
+        return text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
+    }
     decoded(encoding, body).is_some_and(|json| serde_json::from_slice::<serde::de::IgnoredAny>(&json).is_ok())
 }

@@ -16,7 +16,12 @@ use super::client::Incoming;
 #[derive(Debug)]
 pub struct Body {
     first: Option<Bytes>,
-    rest: Option<Incoming>,
+    rest: Option<Rest>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    body: Incoming,
     idle: Duration,
     deadline: Instant,
     /// Fires at the earlier of the idle limit and the deadline.
@@ -36,15 +41,21 @@ pub enum BodyError {
 }
 
 impl Body {
-    pub(super) fn new(
+    /// A body that is here already.
+    pub(super) fn whole(first: Option<Bytes>) -> Self {
+        Self { first, rest: None }
+    }
+
+    /// A body that still arrives.
+    pub(super) fn streaming(
         first: Option<Bytes>,
-        rest: Option<Incoming>,
+        body: Incoming,
         idle: Duration,
         deadline: Instant,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let alarm = Box::pin(sleep_until(deadline.min(Instant::now() + idle)));
-        Self { first, rest, idle, deadline, alarm, _permit: permit }
+        Self { first, rest: Some(Rest { body, idle, deadline, alarm, _permit: permit }) }
     }
 }
 
@@ -58,22 +69,26 @@ impl http_body::Body for Body {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) {
-            let alarm = this.deadline.min(Instant::now() + this.idle);
-            this.alarm.as_mut().reset(alarm);
+        let now = Instant::now();
+        // A backend that always has something ready must not outrun the deadline.
+        if now < rest.deadline
+            && let Poll::Ready(frame) = Pin::new(&mut rest.body).poll_frame(cx)
+        {
+            let alarm = rest.deadline.min(now + rest.idle);
+            rest.alarm.as_mut().reset(alarm);
             if frame.is_none() {
                 this.rest = None;
             }
             return Poll::Ready(frame.map(|result| result.map_err(|_| BodyError::Cut)));
         }
-        ready!(this.alarm.as_mut().poll(cx));
+        ready!(rest.alarm.as_mut().poll(cx));
+        let late = Instant::now() >= rest.deadline;
         this.rest = None;
-        let late = Instant::now() >= this.deadline;
         Poll::Ready(Some(Err(if late { BodyError::Total } else { BodyError::Idle })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.as_ref().is_none_or(Incoming::is_end_stream)
+        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

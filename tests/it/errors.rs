@@ -72,15 +72,18 @@ async fn bad_bodies() {
 }
 
 #[tokio::test]
-async fn depth_that_the_gateway_need_not_read_is_relayed() {
+async fn depth_is_refused_wherever_it_is() {
     let upstream = Upstream::always(vec![hello()]).await;
     let mom = Mom::over(&upstream).await;
     let nested = "{\"a\":[".repeat(90_000) + &"]}".repeat(90_000);
-    let body = format!(
-        r#"{{"x":{nested},"model":"main","tools":[{nested}],"messages":[{{"role":"user","content":"hi","y":{nested}}}]}}"#
-    );
-    assert_eq!(chat(mom.public, &body).await.status(), 200);
-    assert!(upstream.only().body == body.as_bytes());
+    for body in [
+        format!(r#"{{"x":{nested},"model":"main","messages":[{{"role":"user","content":"hi"}}]}}"#),
+        format!(r#"{{"model":"main","messages":[{{"role":"user","content":"hi","y":{nested}}}]}}"#),
+    ] {
+        let response = chat(mom.public, &body).await;
+        assert_eq!((response.status(), response.json()["error"]["code"].as_str()), (400, Some("invalid_request")));
+    }
+    assert!(upstream.seen().is_empty());
 }
 
 #[tokio::test]

@@ -128,6 +128,31 @@ async fn the_breaker_opens_and_recovers() {
     }
 }
 
+/// Anyone can make a healthy server say 404 in HTML; that must not take it from everyone.
+#[tokio::test]
+async fn a_clients_mistake_is_not_the_backends_illness() {
+    let page = answer("404 Not Found", &[("content-type", "text/html")], b"<html>no such page</html>");
+    let mut answers = vec![vec![Step::Send(page)]; 8];
+    answers.push(vec![hello()]);
+    let upstream = Upstream::sequence(answers).await;
+    let mom = Mom::over(&upstream).await;
+    for _ in 0..8 {
+        assert_eq!(chat(mom.public, ask("main")).await.status(), 502);
+    }
+    assert_eq!(chat(mom.public, ask("main")).await.status(), 200);
+    assert_eq!(upstream.seen().len(), 9, "none was tried again");
+}
+
+#[tokio::test]
+async fn an_error_in_an_encoding_we_cannot_read_is_relayed() {
+    let headers = [("content-type", "application/json"), ("content-encoding", "br"), ("x-should-retry", "false")];
+    let upstream =
+        Upstream::always(vec![Step::Send(answer("429 Too Many Requests", &headers, b"\x0b\x02\x80{}\x03"))]).await;
+    let mom = Mom::over(&upstream).await;
+    let response = chat(mom.public, ask("main")).await;
+    assert_eq!((response.status(), response.header("content-encoding")), (429, Some("br")));
+}
+
 #[tokio::test]
 async fn routing_goes_around_an_open_breaker() {
     let broken = Upstream::always(vec![Step::Reset]).await;

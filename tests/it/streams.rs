@@ -62,6 +62,14 @@ async fn a_cut_inside_an_event() {
 }
 
 #[tokio::test]
+async fn a_polite_end_inside_an_event_is_a_cut_too() {
+    let head = Step::Send(head("200 OK", &[("content-type", "text/event-stream"), ("connection", "close")]));
+    let half = "data: {\"choi";
+    let response = streamed(vec![head, Step::Send(format!("{FIRST}{half}").into_bytes()), Step::Close]).await;
+    assert_broken(&response, &format!("{FIRST}{half}"));
+}
+
+#[tokio::test]
 async fn silence_in_the_middle() {
     let start = Instant::now();
     let response = streamed(vec![sse_head(), chunk(FIRST), Step::Stall]).await;

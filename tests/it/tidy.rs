@@ -10,7 +10,8 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["gateway", "http", "shutdown", "demo", "bench", "eval"],
-    &["guard", "route", "upstream", "minds", "telemetry"],
+    &["guard", "route", "upstream", "minds"],
+    &["telemetry"],
     &["openai", "config"],
 ];
 

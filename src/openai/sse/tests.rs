@@ -28,6 +28,23 @@ fn a_finished_event_is_a_boundary() {
 }
 
 #[test]
+fn knows_when_an_event_is_missing_its_end() {
+    let inside = |text: &str| {
+        let mut reader = Reader::default();
+        reader.feed(text.as_bytes(), |_| {});
+        reader.inside_event()
+    };
+    for whole in
+        ["", "data: a\n\n", "data: a\n\ndata: [DONE]", "data: a\n\ndata: [DONE]\n", ": ping\n", "data: a\n\n: pi"]
+    {
+        assert!(!inside(whole), "{whole:?}");
+    }
+    for cut in ["data: a", "data: {\"choi", "data: a\n", "data: a\n\nda", "data: [DON"] {
+        assert!(inside(cut), "{cut:?}");
+    }
+}
+
+#[test]
 fn an_endless_line_is_passed_over() {
     let long = vec![b'x'; MAX_DATA + 10];
     let (seen, _) = events([&b"data: "[..], &long, &b"\n\ndata: next\n\n"[..]]);
