@@ -32,17 +32,17 @@ def main():
     pairs = defaultdict(dict)
     for row, trace in zip(rows, traces):
         choice = trace.get("choice")
-        went[row["label"], choice["backend"] if choice else "no backend"] += 1
+        went[row["complexity"], choice["backend"] if choice else "no backend"] += 1
         if choice:
             score = -min(trace["candidates"], key=lambda one: one["predicted_cost_usd"])["predicted_quality"]
-            doubt[row["label"]].append(score)
-            pairs[row["pair"]][row["label"]] = score
+            doubt[row["complexity"]].append(score)
+            pairs[row["pair"]][row["complexity"]] = score
     for (label, backend), count in sorted(went.items()):
-        print("%-7s -> %-10s %3d of %d" % (label, backend, count, sum(row["label"] == label for row in rows)))
+        print("%-7s -> %-10s %3d of %d" % (label, backend, count, sum(row["complexity"] == label for row in rows)))
     whole = [pair for pair in pairs.values() if len(pair) == 2]
     print("ranked right within a pair: %d of %d" % (sum(pair["simple"] < pair["hard"] for pair in whole), len(whole)))
     print("AUC, easy against hard: %.3f" % auc(doubt))
-    lengths = {label: [len(row["text"]) for row in rows if row["label"] == label] for label in doubt}
+    lengths = {label: [len(row["text"]) for row in rows if row["complexity"] == label] for label in doubt}
     print("AUC by length alone: %.3f" % auc(lengths))
 
 

@@ -29,7 +29,8 @@ const EXAMPLES: &str = "\
 Prints one JSON object. Numbers come with a 95 % bootstrap interval where one makes sense (KEY_ci95),
 and again by `source` and `domain` where rows carry them. `n` counts the rows that got a verdict;
 `unavailable` counts, by reason, those that got none, `dropped` those whose label the task does not
-know, `bad_rows` those that could not be read (they make the exit code 1). Nothing is fitted on the data.
+know, `bad_rows` those that could not be read (they make the exit code 1, and so does having no row to
+measure). Nothing is fitted on the data.
 
 Examples:
   mom eval intent --data academic.jsonl.gz
@@ -38,7 +39,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Category (and complexity): rows of `text`, `label`, `complexity`?.
+    /// Category and complexity: rows of `text` and `label`, `complexity` or both.
     Intent(Data),
     /// Jailbreak and prompt injection: rows of `text` and `attack` (0/1), or `label`.
     Jailbreak(Data),
@@ -112,6 +113,13 @@ fn measure<T: Measured>(data: &Data) -> Result<ExitCode, Failure> {
     report.set("unavailable", serde_json::json!(unavailable));
     report.append(T::report(&given, &manifest.labels));
     writeln!(io::stdout().lock(), "{}", report.into_json())?;
+    if given.is_empty() {
+        let silent: usize = unavailable.values().sum();
+        return Err(Failure::new(format!(
+            "no row could be measured: {bad} could not be read, {dropped} have no label that {} knows, {silent} got no verdict",
+            T::NAME
+        )));
+    }
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// Characters of the question that are quoted back.
 const QUOTED: usize = 80;
 
+/// In every answer's `system_fingerprint`.
+pub(super) const FINGERPRINT: &str = "fp_demo";
+
 /// One scripted answer and the accounting that goes with it.
 pub(super) struct Answer {
     kind: Kind,
@@ -133,7 +136,7 @@ impl Answer {
         };
         json!({
             "id": self.id, "object": object, "created": self.created, "model": self.model,
-            "system_fingerprint": "fp_demo", "choices": choices,
+            "system_fingerprint": FINGERPRINT, "choices": choices,
         })
     }
 

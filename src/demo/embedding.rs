@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::answer::tokens;
+use super::answer::{FINGERPRINT, tokens};
 
 const DIMENSIONS: usize = 8;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -25,7 +25,7 @@ pub(super) fn list(input: &Value, model: &str, base64: bool) -> Value {
         .collect();
     let prompt_tokens: u64 = inputs.iter().map(|input| tokens(&input.to_string())).sum();
     json!({
-        "object": "list", "data": data, "model": model,
+        "object": "list", "data": data, "model": model, "system_fingerprint": FINGERPRINT,
         "usage": {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens},
     })
 }
@@ -62,6 +62,11 @@ mod tests {
         assert_eq!(encode(&[1.0, -2.0]), "AACAPwAAAMA=");
         let length: f32 = embed("hello").iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn embeddings_say_that_they_are_a_demo() {
+        assert_eq!(list(&json!("a"), "m", false)["system_fingerprint"], "fp_demo");
     }
 
     #[test]

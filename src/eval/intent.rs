@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::stats::{f1, ratio};
+use super::stats::{Ranked, f1, ratio};
 use super::{Report, groups};
 
 /// Bins of the calibration error.
@@ -13,22 +13,39 @@ const BINS: usize = 15;
 /// One labelled text and what was said of it.
 #[derive(Clone, Debug)]
 pub struct Row {
-    pub truth: String,
+    /// The category, where the row has one.
+    pub truth: Option<String>,
     pub predicted: String,
     /// Probability of `predicted`.
     pub confidence: f64,
-    /// Whether the complexity was right, where the row has one.
-    pub complexity_right: Option<bool>,
+    /// Where the row has a complexity and the mind says one.
+    pub complexity: Option<Complexity>,
     pub source: Option<String>,
     pub domain: Option<String>,
 }
 
-/// `accuracy, macro_f1, ece, recall, confusion, complexity_accuracy`, then by group.
+/// A labelled complexity and what was said of it.
+#[derive(Clone, Debug)]
+pub struct Complexity {
+    /// `simple`, `medium` or `hard`.
+    pub truth: String,
+    pub right: bool,
+    /// P(hard) - P(simple).
+    pub hardness: f64,
+}
+
+/// A row's category, the predicted one and its probability.
+type Category<'a> = (&'a str, &'a str, f64);
+
+/// `accuracy, macro_f1, ece, recall, confusion, complexity_accuracy, easy_hard_auc`, then by group.
 pub fn report(rows: &[Row]) -> Report {
     let all: Vec<&Row> = rows.iter().collect();
     let mut report = measure(&all);
-    report.set("recall", recall(&all));
-    report.set("confusion", confusion(&all));
+    let categories = categories(&all);
+    if !categories.is_empty() {
+        report.set("recall", recall(&categories));
+        report.set("confusion", confusion(&categories));
+    }
     for (key, by) in [
         ("by_source", groups(rows, |row| row.source.as_deref())),
         ("by_domain", groups(rows, |row| row.domain.as_deref())),
@@ -44,32 +61,45 @@ pub fn report(rows: &[Row]) -> Report {
 fn measure(rows: &[&Row]) -> Report {
     let mut report = Report::default();
     report.set("n", rows.len());
-    report.metric("accuracy", rows.len(), |weights| {
-        let right = rows.iter().zip(weights).filter(|(row, _)| row.truth == row.predicted);
-        ratio(right.map(|(_, weight)| weight).sum(), weights.iter().sum())
-    });
-    report.metric("macro_f1", rows.len(), |weights| macro_f1(rows, weights));
-    report.number("ece", calibration_error(rows));
-    let known: Vec<bool> = rows.iter().filter_map(|row| row.complexity_right).collect();
+    let categories = categories(rows);
+    if !categories.is_empty() {
+        report.set("category_n", categories.len());
+        report.metric("accuracy", categories.len(), |weights| share(&categories, weights, |row| row.0 == row.1));
+        report.metric("macro_f1", categories.len(), |weights| macro_f1(&categories, weights));
+        report.number("ece", calibration_error(&categories));
+    }
+    let known: Vec<&Complexity> = rows.iter().filter_map(|row| row.complexity.as_ref()).collect();
     if !known.is_empty() {
         report.set("complexity_n", known.len());
-        report.metric("complexity_accuracy", known.len(), |weights| {
-            let right = known.iter().zip(weights).filter(|(right, _)| **right);
-            ratio(right.map(|(_, weight)| weight).sum(), weights.iter().sum())
-        });
+        report.metric("complexity_accuracy", known.len(), |weights| share(&known, weights, |row| row.right));
+    }
+    let ends: Vec<&Complexity> = known.into_iter().filter(|row| row.truth != "medium").collect();
+    let ranked = Ranked::new(ends.iter().map(|row| (row.hardness, row.truth == "hard")));
+    if ranked.auc(&vec![1.0; ends.len()]).is_some() {
+        report.metric("easy_hard_auc", ends.len(), |weights| ranked.auc(weights));
     }
     report
 }
 
+fn categories<'a>(rows: &[&'a Row]) -> Vec<Category<'a>> {
+    let category = |row: &&'a Row| Some((row.truth.as_deref()?, row.predicted.as_str(), row.confidence));
+    rows.iter().filter_map(category).collect()
+}
+
+fn share<R>(rows: &[R], weights: &[f64], right: impl Fn(&R) -> bool) -> Option<f64> {
+    let right = rows.iter().zip(weights).filter(|(row, _)| right(row));
+    ratio(right.map(|(_, weight)| weight).sum(), weights.iter().sum())
+}
+
 /// Mean F1 over the labels that occur.
-fn macro_f1(rows: &[&Row], weights: &[f64]) -> Option<f64> {
+fn macro_f1(rows: &[Category<'_>], weights: &[f64]) -> Option<f64> {
     // Right, predicted, true, by label.
     let mut counts: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
-    for (row, weight) in rows.iter().zip(weights) {
-        counts.entry(&row.predicted).or_default()[1] += weight;
-        let truth = counts.entry(&row.truth).or_default();
-        truth[2] += weight;
-        truth[0] += if row.truth == row.predicted { *weight } else { 0.0 };
+    for ((truth, predicted, _), weight) in rows.iter().zip(weights) {
+        counts.entry(predicted).or_default()[1] += weight;
+        let count = counts.entry(truth).or_default();
+        count[2] += weight;
+        count[0] += if truth == predicted { *weight } else { 0.0 };
     }
     let scores: Vec<f64> = counts
         .into_values()
@@ -80,31 +110,31 @@ fn macro_f1(rows: &[&Row], weights: &[f64]) -> Option<f64> {
 }
 
 /// Expected calibration error of the winning label, equal-width bins.
-fn calibration_error(rows: &[&Row]) -> Option<f64> {
+fn calibration_error(rows: &[Category<'_>]) -> Option<f64> {
     let mut bins = [[0.0_f64; 2]; BINS];
-    for row in rows {
-        let bin = ((row.confidence * BINS as f64) as usize).min(BINS - 1);
-        bins[bin][0] += row.confidence;
-        bins[bin][1] += f64::from(u8::from(row.truth == row.predicted));
+    for (truth, predicted, confidence) in rows {
+        let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
+        bins[bin][0] += confidence;
+        bins[bin][1] += f64::from(u8::from(truth == predicted));
     }
     ratio(bins.iter().map(|[confidence, right]| (confidence - right).abs()).sum(), rows.len() as f64)
 }
 
-fn recall(rows: &[&Row]) -> Value {
+fn recall(rows: &[Category<'_>]) -> Value {
     let mut counts: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
-    for row in rows {
-        let count = counts.entry(&row.truth).or_default();
-        count[0] += f64::from(u8::from(row.truth == row.predicted));
+    for (truth, predicted, _) in rows {
+        let count = counts.entry(truth).or_default();
+        count[0] += f64::from(u8::from(truth == predicted));
         count[1] += 1.0;
     }
     let shares = counts.into_iter().map(|(label, [right, all])| (label.to_owned(), super::rounded(ratio(right, all))));
     Value::Object(shares.collect())
 }
 
-fn confusion(rows: &[&Row]) -> Value {
+fn confusion(rows: &[Category<'_>]) -> Value {
     let mut counts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
-    for row in rows {
-        *counts.entry(&row.truth).or_default().entry(&row.predicted).or_default() += 1;
+    for (truth, predicted, _) in rows {
+        *counts.entry(truth).or_default().entry(predicted).or_default() += 1;
     }
     json!(counts)
 }
@@ -115,10 +145,10 @@ mod tests {
 
     fn row(truth: &str, predicted: &str, confidence: f64) -> Row {
         Row {
-            truth: truth.into(),
+            truth: Some(truth.into()),
             predicted: predicted.into(),
             confidence,
-            complexity_right: None,
+            complexity: None,
             source: Some("s".into()),
             domain: None,
         }
@@ -137,5 +167,24 @@ mod tests {
         assert_eq!(json["confusion"]["c"]["b"], 1);
         assert_eq!(json["by_source"]["s"]["n"], 4);
         assert!(json.get("complexity_accuracy").is_none() && json.get("by_domain").is_none());
+    }
+
+    #[test]
+    fn complexity_counts_without_a_category() {
+        let of = |truth: &str, right, hardness| {
+            let complexity = Some(Complexity { truth: truth.into(), right, hardness });
+            Row { truth: None, complexity, ..row("", "a", 0.9) }
+        };
+        let rows = [of("simple", true, -0.9), of("simple", false, 0.3), of("medium", true, 0.9), of("hard", true, 0.2)];
+        let json = report(&rows).into_json();
+        assert_eq!(
+            (&json["n"], &json["complexity_n"], &json["complexity_accuracy"]),
+            (&4.into(), &4.into(), &0.75.into())
+        );
+        assert_eq!(json["easy_hard_auc"], 0.5);
+        assert!(json["easy_hard_auc_ci95"].is_array() && json.get("accuracy").is_none());
+        let mixed = report(&[row("a", "a", 0.9), of("hard", true, 0.2)]).into_json();
+        assert_eq!((&mixed["n"], &mixed["category_n"], &mixed["accuracy"]), (&2.into(), &1.into(), &1.0.into()));
+        assert!(mixed.get("easy_hard_auc").is_none());
     }
 }

@@ -193,6 +193,26 @@ fn classify_survives_bad_lines_in_order() {
 }
 
 #[test]
+fn complexity_alone_can_be_measured() {
+    let output = mom(&["eval", "intent", "--data", "tests/data/easy_hard.jsonl"], "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["complexity_n"], &report["dropped"]), (&json!(200), &json!(0)));
+    assert!(report["easy_hard_auc"].as_f64().unwrap() > 0.5, "{report}");
+}
+
+#[test]
+fn nothing_to_measure_is_a_failure() {
+    let rows = config("{\"text\":\"hi\",\"label\":\"nonsense\"}\n{\"text\":7}\n");
+    let output = mom(&["eval", "intent", "--data", rows.path().to_str().unwrap()], "");
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("no row could be measured"), "{text}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["n"], &report["dropped"], &report["bad_rows"]), (&json!(0), &json!(1), &json!(1)));
+}
+
+#[test]
 fn route_survives_bad_lines_in_order() {
     let lines = [ask("auto"), "{".to_owned(), r#"{"model":"auto"}"#.to_owned(), ask("nobody"), ask("auto")];
     let output = mom(&["route"], &lines.join("\n"));

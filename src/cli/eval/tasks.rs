@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Measured, verdict};
+use crate::config::COMPLEXITIES;
 use crate::eval::{Report, intent, jailbreak, pii, similarity};
 use crate::minds::Judgement;
 
@@ -35,7 +36,10 @@ impl Measured for Intent {
     const ROLE: &'static str = "brain";
 
     fn usable(row: &Labelled, labels: &[String]) -> bool {
-        row.label.as_ref().is_some_and(|label| labels.contains(label))
+        match &row.label {
+            Some(label) => labels.contains(label),
+            None => row.complexity().is_some(),
+        }
     }
 
     fn texts(row: &Labelled) -> Vec<String> {
@@ -46,12 +50,15 @@ impl Measured for Intent {
         let judgement = judgements.first().ok_or("nothing")?;
         let intent = verdict(&judgement.intent)?;
         let (predicted, confidence) = intent.category();
-        let complexity = intent.complexity().map(|(label, _)| label);
+        let said = intent.complexity.zip(intent.complexity());
+        let complexity = row.complexity().zip(said).map(|(truth, ([simple, _, hard], (label, _)))| {
+            intent::Complexity { truth: truth.to_owned(), right: truth == label, hardness: f64::from(hard - simple) }
+        });
         Ok(intent::Row {
-            truth: row.label.unwrap_or_default(),
+            truth: row.label,
             predicted: predicted.to_owned(),
             confidence: f64::from(confidence),
-            complexity_right: row.complexity.map(|truth| complexity == Some(truth.as_str())),
+            complexity,
             source: row.source,
             domain: row.domain,
         })
@@ -63,6 +70,10 @@ impl Measured for Intent {
 }
 
 impl Labelled {
+    fn complexity(&self) -> Option<&str> {
+        self.complexity.as_deref().filter(|label| COMPLEXITIES.contains(label))
+    }
+
     /// `attack` where given, else what the label says.
     fn is_attack(&self) -> Option<bool> {
         match &self.attack {
