@@ -1,12 +1,12 @@
 //! `mom check`: is the configuration right, are the models there?
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
+use super::progress;
 use crate::config::{Config, MindFolders};
 use crate::minds::{Folder, Minds};
 
@@ -21,23 +21,32 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let config = match Config::load(&args.config) {
-        Ok(config) => config,
-        Err(faults) => {
-            let models = models(&faults.minds);
-            return complain(&[vec![faults.to_string()], models].concat());
+    match progress::during("checking the configuration and the models", || check(&args)) {
+        Ok(config) => {
+            writeln!(std::io::stdout().lock(), "{}", summary(&args, &config))?;
+            Ok(ExitCode::SUCCESS)
         }
-    };
+        Err(faults) => {
+            let mut stderr = std::io::stderr().lock();
+            for fault in faults {
+                writeln!(stderr, "{fault}")?;
+            }
+            Ok(ExitCode::from(78))
+        }
+    }
+}
+
+/// The configuration, or what is wrong with it and with the models.
+fn check(args: &Args) -> Result<Config, Vec<String>> {
+    let config =
+        Config::load(&args.config).map_err(|faults| [vec![faults.to_string()], models(&faults.minds)].concat())?;
     let faults = models(&config.mind_folders());
     if !faults.is_empty() {
-        return complain(&faults);
+        return Err(faults);
     }
     // Last, because it takes longest: every mind answers once.
-    if let Err(fault) = Minds::load(&config) {
-        return complain(&[fault]);
-    }
-    writeln!(std::io::stdout().lock(), "{}", summary(&args, &config))?;
-    Ok(ExitCode::SUCCESS)
+    Minds::load(&config).map_err(|fault| vec![fault.to_string()])?;
+    Ok(config)
 }
 
 /// Every manifest and every file that is not what it should be.
@@ -53,14 +62,6 @@ fn models(minds: &MindFolders) -> Vec<String> {
     let mut told = BTreeSet::new();
     faults.retain(|fault| told.insert(fault.clone()));
     faults
-}
-
-fn complain(faults: &[impl Display]) -> Result<ExitCode, Failure> {
-    let mut stderr = std::io::stderr().lock();
-    for fault in faults {
-        writeln!(stderr, "{fault}")?;
-    }
-    Ok(ExitCode::from(78))
 }
 
 fn summary(args: &Args, config: &Config) -> String {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use super::progress::{self, LOADING};
 use crate::config::{Config, Exemplar, Mind, MindFolders, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds, Task};
 
@@ -83,7 +84,8 @@ impl Choice {
             mind.deadline = PATIENCE;
             mind.queue = mind.queue.max(2 * IN_FLIGHT);
         }
-        Minds::open(&self.models_dir, &self.minds, &self.exemplars).map_err(|error| Failure::config(error.to_string()))
+        let minds = progress::during(LOADING, || Minds::open(&self.models_dir, &self.minds, &self.exemplars));
+        minds.map_err(|error| Failure::config(error.to_string()))
     }
 }
 

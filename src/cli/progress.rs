@@ -1,13 +1,19 @@
 //! Progress on stderr for runs over a second: one line that rewrites itself on a terminal,
-//! a plain line every few seconds elsewhere.
+//! elsewhere a plain line after the first second and then every few seconds.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// What takes less needs no progress.
+const FIRST: Duration = Duration::from_secs(1);
 const ON_TERMINAL: Duration = Duration::from_millis(200);
 const ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// For [`during`].
+pub(super) const LOADING: &str = "loading the minds";
 
 pub(super) struct Progress {
     what: &'static str,
@@ -25,8 +31,7 @@ impl Progress {
         let terminal = io::stderr().is_terminal();
         let every = if terminal { ON_TERMINAL } else { ELSEWHERE };
         let started = Instant::now();
-        let next = started + if terminal { Duration::from_secs(1) } else { ELSEWHERE };
-        Self { what, started, next, every, terminal, done: 0, shown: false }
+        Self { what, started, next: started + FIRST, every, terminal, done: 0, shown: false }
     }
 
     pub(super) fn step(&mut self) {
@@ -56,5 +61,42 @@ impl Progress {
                 let _ = writeln!(io::stderr().lock());
             }
         }
+    }
+}
+
+/// Does `work` that has nothing to count, such as loading; says `what` when it takes long.
+pub(super) fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    // Progress that cannot be shown is no reason to stop.
+    after(FIRST, || drop(writeln!(io::stderr().lock(), "{what} …")), work)
+}
+
+/// Does `work`, and calls `say` from another thread if it is not done by `first`.
+fn after<T>(first: Duration, say: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        let (done, waiting) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            if waiting.recv_timeout(first) == Err(mpsc::RecvTimeoutError::Timeout) {
+                say();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_work_that_takes_long_is_spoken_of() {
+        let said = |first: Duration, work: Duration| {
+            let mut said = false;
+            after(first, || said = true, || std::thread::sleep(work));
+            said
+        };
+        assert!(said(Duration::from_millis(1), Duration::from_millis(200)));
+        assert!(!said(Duration::from_secs(60), Duration::ZERO));
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Failure;
+use super::progress::{self, LOADING, Progress};
 use crate::config::Config;
 use crate::gateway::consider::{consider, with_model};
 use crate::minds::Minds;
@@ -45,9 +46,11 @@ enum Answer<'a> {
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = Config::load(&args.config).map_err(|faults| Failure::config(faults.to_string()))?;
-    let minds = Minds::load(&config).map_err(|error| Failure::config(error.to_string()))?;
+    let minds =
+        progress::during(LOADING, || Minds::load(&config)).map_err(|error| Failure::config(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut lines, mut bad) = (0_u64, 0_u64);
+    let mut progress = Progress::new("lines");
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().split(b'\n') {
         let line = line?;
@@ -69,7 +72,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         serde_json::to_writer(&mut output, &answer).map_err(std::io::Error::from)?;
         output.write_all(b"\n")?;
         output.flush()?;
+        progress.step();
     }
+    progress.finish();
     if bad == 0 {
         return Ok(ExitCode::SUCCESS);
     }

@@ -223,6 +223,23 @@ fn route_survives_bad_lines_in_order() {
     assert_eq!(errors, [false, true, true, true, false]);
 }
 
+#[test]
+fn runs_over_a_second_show_progress() {
+    let main = backend("main", "127.0.0.1:1".parse().unwrap(), "");
+    let file = config(&format!("{SERVER}{NO_MINDS}{main}{}", route("all", "\"main\"")));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mom"));
+    command.args(["route", "--config", file.path().to_str().unwrap()]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for _ in 0..15 {
+        writeln!(stdin, "{}", ask("auto")).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(stdin);
+    let text = stderr(&child.wait_with_output().unwrap());
+    assert!(text.lines().count() == 2 && text.contains("15 lines, "), "{text}");
+}
+
 #[tokio::test]
 async fn the_command_and_the_endpoint_route_the_same_bodies() {
     let main = backend("main", "127.0.0.1:1".parse().unwrap(), "");
