@@ -55,7 +55,7 @@ for _ in $(seq 300); do
         say "ready. In another terminal, an easy question and a hard one:"
         for question in \
             'What is the boiling point of water in Celsius?' \
-            'Is the sum of two transcendental numbers always transcendental?'; do
+            'Why does a bounded harmonic function on the plane have to be constant?'; do
             printf "\n  curl -si %s -H 'content-type: application/json' \\\\\n" "$url"
             printf "    -d '{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}'\n" "$question"
         done
