@@ -204,7 +204,9 @@ async fn a_language_the_guard_cannot_read_is_not_called_benign() {
 #[tokio::test]
 async fn a_score_over_foreign_letters_is_no_verdict() {
     let (_upstream, mom) = guarded("").await;
-    let russian = "\u{414}\u{43e}\u{431}\u{440}\u{44b}\u{439} \u{434}\u{435}\u{43d}\u{44c}, \u{43a}\u{430}\u{43a} \u{434}\u{435}\u{43b}\u{430} \u{443} \u{432}\u{430}\u{441}?";
+    // "Thank you very much!": 0.75 where its letters are taken for words.
+    let russian =
+        "\u{421}\u{43f}\u{430}\u{441}\u{438}\u{431}\u{43e} \u{431}\u{43e}\u{43b}\u{44c}\u{448}\u{43e}\u{435}!";
     let response = chat(mom.public, user("main", json!(russian))).await;
     assert_eq!((response.status(), response.code().as_str()), (503, "guard_unavailable"));
 }
