@@ -21,6 +21,10 @@ pub struct Reader {
 impl Reader {
     /// Takes the next chunk and calls `event` with the data of each event it completes.
     pub fn feed(&mut self, mut chunk: &[u8], mut event: impl FnMut(&[u8])) {
+        if chunk.is_empty() {
+            // Nothing came: a CR at the end of the last chunk still waits for its LF.
+            return;
+        }
         if std::mem::take(&mut self.after_cr) && chunk.first() == Some(&b'\n') {
             chunk = &chunk[1..];
         }
