@@ -24,6 +24,13 @@ NRP = ("American British Irish French German Italian Spanish Polish Dutch Swedis
        "Moroccan Egyptian Israeli Lebanese Syrian Iraqi Iranian Afghan Portuguese Romanian Hungarian Czech Austrian "
        "Swiss Belgian Catholic Protestant Jewish Muslim Hindu Buddhist Sikh Mormon Baptist Methodist Republican "
        "Democrat Conservative Socialist Libertarian Kurdish Basque Catalan Cherokee Navajo Maori").split()
+COINED = ("ba ven tro lin zen ax ion pix cor dex mar sol tek gra fin lum nor vi quan ter hel ori mo sta ver syn ka re del "
+          "pho ny ex cel al ti max um bra co do").split()
+PLAIN = ("Blue Harbor Chemical Abstracts Northern Light Summit Civic Media Open Data Green Valley Silver Lake Public Health "
+         "River Global Marine First Union Golden Gate Pacific Energy Central Transit Liberty Food Bright Future National "
+         "Weather Star Crown Castle Iron Bridge Cedar Point Legal Medical Royal Mutual Urban Sports Youth Farm").split()
+KINDS = ("Inc. Inc Corp. Corporation LLC Ltd. Ltd GmbH Group Partners Systems Labs Technologies Analytics Solutions Services "
+         "Service Foundation Bank Airlines Hospital Institute Council Agency Club United Press Records Association").split()
 TITLES = ["Mr.", "Mrs.", "Ms.", "Dr.", "Miss", "Prof.", "Mr", "Mrs", "Ms", "Dr", "Sir", "Professor"]
 # The slots of presidio-research's templates, in our names.
 PRESIDIO = {"credit_card_number": "card", "iban": "iban", "ip_address": "ip", "us_driver_license": "dl", "ssn": "ssn",
@@ -93,6 +100,8 @@ class Filler:
         return self.digits(self.pick("###-##-####", "###-##-####", "### ## ####", "#########"))
 
     def person(self, fake):
+        if self.random.random() < 0.04:
+            return f"{fake.first_name()} {fake.last_name()} {self.pick('MD', 'DDS', 'Jr.', 'PhD', 'II', 'DVM')}"
         return self.pick(f"{fake.first_name()} {fake.last_name()}", f"{fake.first_name()} {fake.last_name()}",
                          f"{fake.first_name()} {self.random.choice(string.ascii_uppercase)}. {fake.last_name()}")
 
@@ -142,7 +151,11 @@ class Filler:
         return self.random.choice(NRP)
 
     def org(self, fake):
-        return self.pick(fake.company(), self.fakers["en_US"].company(), f"{fake.last_name()} {self.pick('Bank', 'University', 'Labs', 'Airlines', 'Hospital', 'Foundation', 'Media', 'Foods', 'Institute')}")
+        coined = "".join(self.random.sample(COINED, self.random.choice([2, 2, 3]))).capitalize()
+        plain = " ".join(self.random.sample(PLAIN, self.random.choice([1, 2, 2, 3])))
+        return self.pick(fake.company(), self.fakers["en_US"].company(), coined, f"{coined} {self.random.choice(KINDS)}",
+                         f"{plain} {self.random.choice(KINDS)}", f"{fake.last_name()} {self.random.choice(KINDS)}",
+                         f"University of {fake.city()}", f"{fake.city()} {self.pick('University', 'City Council', 'FC', 'Times')}")
 
     def job(self, fake):
         return self.fakers["en_US"].job()
