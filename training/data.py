@@ -66,13 +66,22 @@ def brain_rows() -> list[dict]:
 def guard_rows() -> list[dict]:
     found = rows("guard.jsonl.gz")
     for row in rows("own_guard.jsonl"):
-        found.append({"text": row["text"], "label": row["label"], "kind": row.get("kind", "own"),
-                      "source": "own-guard", "split": share(row["text"], SPLITS["share_own"])})
+        made = {"text": row["text"], "label": row["label"], "kind": row.get("kind", "own"), "harm": row.get("harm", 0),
+                "source": "own-guard", "split": share(row["text"], SPLITS["share_own"])}
+        if row.get("order"):
+            place = row["text"].index(row["order"])
+            made["attack_span"] = [place, place + len(row["order"])]
+        found.append(made)
     for row in brain_rows():
         if row["source"] in ("own-prompts", "clinc150", "banking77") or row["source"].startswith(("mmlu", "gsm8k")):
             found.append({"text": row["text"], "label": "benign", "kind": "question", "source": row["source"],
                           "split": row["split"]})
     return found
+
+
+def harm(row: dict) -> int:
+    """1 where the person asks for something harmful, -100 where an attack's source does not say."""
+    return 1 if row["kind"] == "harmful_plain" else -100 if row["label"] == "jailbreak" else row.get("harm", 0)
 
 
 def pii_rows() -> list[dict]:
@@ -97,27 +106,27 @@ class Examples:
     def __init__(self, tokenizer, seed: int):
         self.tokenizer, self.random = tokenizer, random.Random(seed)
         self.brain = self.weighted([r for r in brain_rows() if r["split"] == "train"], {
-            "own-prompts": 8, "clinc150": 0.6, "banking77": 0.6, "college_math": 0.4, "arena-hard-v0.1": 2,
+            "own-prompts": 4, "clinc150": 0.6, "banking77": 0.6, "college_math": 0.4, "arena-hard-v0.1": 2,
             "hendrycks_math/prealgebra (via RouterDC)": 0.4, "gsm8k/train": 0.4, "mbpp": 2})
         self.length_weights()
         guard = [r for r in guard_rows() if r["split"] == "train"]
         self.attacks = self.weighted([r for r in guard if r["label"] == "jailbreak"],
                                      {"own-guard": 2, "cyberseceval/prompt_injection": 2, "bipia/table": 0.4, "bipia/code": 0.4})
         self.benign = self.weighted([r for r in guard if r["label"] == "benign"], {
-            "own-guard": 4, "own-prompts": 1.5, "mmlu": 0.15, "mmlu-pro": 0.15, "clinc150": 0.3, "banking77": 0.3,
+            "own-guard": 3, "own-prompts": 1.5, "mmlu": 0.15, "mmlu-pro": 0.15, "clinc150": 0.3, "banking77": 0.3,
             "gsm8k/train": 0.2, "self-instruct/seed": 2, "bipia/table": 1.5, "bipia/code": 1.5})
         # Greetings, one-liners, bare code: what most chats begin with is what other sources lack.
-        for rows, weights in (self.attacks, self.benign):
-            weights[:] = [w * 4 if r["kind"] in SHORT else w for r, w in zip(rows, weights)]
+        for found, weights in (self.attacks, self.benign):
+            weights[:] = [w * 4 if r["kind"] in SHORT else w for r, w in zip(found, weights)]
         documents = [r for r in pii_rows() if r["split"] == "train" and r["source"].startswith("pii-anon")]
         self.filling = [normalise(r["text"])[0] for r in self.benign[0] + documents[:800]]
         self.orders = [r["text"][slice(*r["attack_span"])] for r in self.attacks[0] if r.get("attack_span")]
         self.injections = [r["text"] for r in self.attacks[0] if len(r["text"]) < 300 and not r.get("attack_span")]
-        self.payloads = [r["text"] for r in guard if r["kind"] == "harmful_plain" or r["source"] == "own-prompts"]
+        self.payloads = [(r["text"], harm(r)) for r in guard if r["kind"] == "harmful_plain" or r["source"] == "own-prompts"]
         self.carriers = [r["text"] for r in self.attacks[0] if 200 < len(r["text"]) < 900 and not r.get("attack_span")]
         lines = [line for line in (HERE / "guard_templates.txt").read_text().splitlines() if line[:2] in ("+ ", "- ")]
         self.frames = {mark: [line[2:].replace("\\n", "\n") for line in lines if line[0] == mark] for mark in "+-"}
-        self.harmless = [r["text"] for r in guard if r["source"] in ("own-prompts", "clinc150", "gsm8k/train")]
+        self.harmless = [(r["text"], 0) for r in guard if r["source"] in ("own-prompts", "clinc150", "gsm8k/train")]
         self.documents = [r["text"] for r in guard if r["kind"] == "document" and r["label"] == "benign"]
         self.documents += [r["text"] for r in documents[:600]]
         pii = [r for r in pii_rows() if r["split"] == "train"]
@@ -125,6 +134,8 @@ class Examples:
                 if r["source"] in ("own-prompts", "clinc150", "banking77", "arena-hard-v0.1", "mmlu", "gsm8k/train")]
         pii += [{**r, "spans": [], "ignored": [], "annotated": "numbers", "source": "chat"} for r in self.benign[0]
                 if r["source"] in ("awesome-chatgpt-prompts", "own-guard", "cyberseceval/mitre_frr")]
+        self.pairs = [r for r in rows("similarity.jsonl.gz") if r["split"] == "train"]
+        self.sentences = [{"text": t} for r in self.pairs for t in (r["a"], r["b"])]
         self.pii = self.weighted(pii, {"pii-anon/format_variations": 0.5, "pii-anon/test_clinical": 0.5,
                                        "pii-anon/test_technology": 0.7, "presidio": 1.5, "wnut17/train": 1.0,
                                        "chat": 0.3})
@@ -176,7 +187,17 @@ class Examples:
         soft = soft_complexity(row["difficulty"])
         return {"ids": self.tokens(text, 128), "category": CATEGORIES.index(row["category"]) if row["category"] else -100,
                 "complexity": soft or [0.0] * 3, "weight": row.get("weight", 0.0) if soft else 0.0,
-                "category_weight": 1.0}
+                "teacher": row.get("teacher")}
+
+    # --- similarity ---
+
+    def similarity_example(self) -> list[dict]:
+        """Both sentences of a scored pair."""
+        place = self.random.randrange(len(self.pairs))
+        pair, both = self.pairs[place], self.sentences[2 * place:2 * place + 2]
+        number = self.random.getrandbits(60)                     # the same pair may come twice in a batch
+        return [{"ids": self.tokens(normalise(side["text"])[0], 96), "pair": number, "score": pair["score"] / 5,
+                 "teacher": side.get("teacher")} for side in both]
 
     # --- guard ---
 
@@ -186,7 +207,7 @@ class Examples:
         text, mark = self.attack(limit * 4) if attack else (self.plain(limit * 4), None)
         if mark is None and self.random.random() < 0.1:
             text = self.typo(text)
-        return {"ids": [CLS] + self.window(text, mark, limit) + [SEP], "jailbreak": int(attack)}
+        return {"ids": [CLS] + self.window(text, mark, limit) + [SEP], "jailbreak": int(attack), "harm": self.harm}
 
     def window(self, text: str, mark: tuple[int, int] | None, limit: int) -> list[int]:
         """At most `limit` tokens; when longer, a random stretch that holds the marked characters (as far as they fit)."""
@@ -213,7 +234,7 @@ class Examples:
 
     def attack(self, size: int) -> tuple[str, tuple[int, int] | None]:
         """-> text, and the stretch that makes it an attack where that is known."""
-        kind = self.random.random()
+        kind, self.harm = self.random.random(), -100
         if kind < 0.12:                                          # an order planted in a document it does not belong to
             order = self.random.choice(self.orders if self.random.random() < 0.4 else self.injections)
             lines = self.crop(self.random.choice(self.documents), size).split("\n")
@@ -221,7 +242,7 @@ class Examples:
             start = sum(len(line) + 1 for line in lines[:place])
             return "\n".join(lines[:place] + [order] + lines[place:]), (start, start + len(order))
         if kind < 0.22:                                          # a wrapper with a payload, harmful or not
-            carrier, payload = self.random.choice(self.carriers), self.random.choice(self.payloads)
+            carrier, (payload, self.harm) = self.random.choice(self.carriers), self.random.choice(self.payloads)
             return f"{carrier}{self.random.choice([' ', chr(10), chr(10) * 2])}{payload}", (0, len(carrier))
         if kind < 0.42:
             return self.surround(self.frame("+", self.payloads), size, 0.4)
@@ -236,18 +257,19 @@ class Examples:
         return self.surround(self.typo(text) if self.random.random() < 0.1 else text, size, 0.2 if alone else 0.5)
 
     def plain(self, size: int) -> str:
-        kind = self.random.random()
+        kind, self.harm = self.random.random(), 0
         if kind < 0.08:
             return self.crop(self.random.choice(self.documents), size)
         if kind < 0.2:
             return self.surround(self.frame("-", self.harmless), size, 0.5)[0]
         row = self.draw(self.benign)
-        chance = 0.2 if row["kind"] in SHORT else 0.8
+        chance, self.harm = 0.2 if row["kind"] in SHORT else 0.8, harm(row)
         return self.surround(self.crop(normalise(row["text"])[0], size), size, chance)[0]
 
-    def frame(self, mark: str, asks: list[str]) -> str:
+    def frame(self, mark: str, asks: list[tuple[str, int]]) -> str:
         """One of guard_templates.txt's frames, filled."""
-        ask = self.random.choice(asks)[:400]
+        ask, self.harm = self.random.choice(asks)
+        ask = ask[:400]
         if mark == "+" and self.random.random() < 0.5:
             ask = ask[0].lower() + ask[1:]
         half = len(ask) // 2

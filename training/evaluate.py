@@ -4,8 +4,9 @@
     python training/evaluate.py --check models/onnx [--shared DIR]                         measure what is committed
 
 Everything is measured after int8, through ONNX Runtime, on rows that training never saw. Temperatures and thresholds
-come from the "threshold" split only. Intervals: 95 %, bootstrap over rows, 1,000 resamples, seed 0. `--shared` adds the
-similarity sets, whose licences keep them out of training/data.
+come from the "threshold" split only. Intervals: 95 %, bootstrap over rows, 1,000 resamples, seed 0. `--shared` adds sets
+that are for evaluation only (medical question pairs; chats and long web pages for false alarms) and so are not in
+training/data. `--plots DIR` draws reliability, ROC and confusion.
 """
 import argparse
 import collections
@@ -183,7 +184,7 @@ def f1(rows: list[tuple[int, int, int]]) -> float:
 
 # --- the four minds ---------------------------------------------------------------------------------------------
 
-def brain(graph: Graph, fitted: dict | None) -> dict:
+def brain(graph: Graph, fitted: dict | None, plots: pathlib.Path | None) -> dict:
     rows = [r for r in data.brain_rows() if r["split"] in ("threshold", "held_out")]
     for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["category_logits", "complexity_logits"])):
         row["category_logits"] = mean_logits(windows, "category_logits")
@@ -199,7 +200,8 @@ def brain(graph: Graph, fitted: dict | None) -> dict:
                                       np.array([level(r["difficulty"]) for r in chat]))}
     for row in rows:
         p = softmax(row["category_logits"], temperature["category"])
-        row["confidence"], row["right"] = p.max(), CATEGORIES[p.argmax()] == row["category"]
+        row["confidence"], row["best"] = p.max(), CATEGORIES[p.argmax()]
+        row["right"] = row["best"] == row["category"]
         q = softmax(row["complexity_logits"], temperature["complexity"])
         row["hard"], row["level"] = float(q[2] - q[0]), int(q.argmax())
     held = [r for r in rows if r["split"] == "held_out"]
@@ -218,6 +220,13 @@ def brain(graph: Graph, fitted: dict | None) -> dict:
     for name in sorted(unseen):
         category["unseen subject " + name] = interval([r["right"] for r in held if r["group"] == name], share)
     own = [r for r in held if r["source"] == "own-prompts"]
+    if plots:
+        import plot
+        told = [r for r in held if r["category"] and (r["source"].startswith("mmlu") or r["source"] == "own-prompts")]
+        plot.reliability(plots / "brain-reliability.svg",
+                         {name: [(r["confidence"], r["right"]) for r in held if member(r) and r["category"]]
+                          for name, member in list(groups.items())[:3]})
+        plot.confusion(plots / "brain-confusion.svg", CATEGORIES, [(r["category"], r["best"]) for r in told])
     ends = [r for r in own if level(r["difficulty"]) != 1]
     exam = [r for r in held if r["source"] == "mmlu-pro" and r["difficulty"] is not None]
     complexity = {
@@ -233,11 +242,12 @@ def level(difficulty: float) -> int:
     return int(np.argmax(data.soft_complexity(difficulty)))
 
 
-def guard(graph: Graph, fitted: tuple | None) -> dict:
+def guard(graph: Graph, fitted: tuple | None, shared: pathlib.Path | None, plots: pathlib.Path | None) -> dict:
     rows = capped([r for r in data.guard_rows() if r["split"] in ("threshold", "held_out")], 120)
     judge = lambda texts: [[w["jailbreak_logits"] for w in windows] for windows in graph.judge(texts, ["jailbreak_logits"])]
-    for row, logits in zip(rows, judge([r["text"] for r in rows])):
-        row["logits"] = np.array(logits)
+    for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["jailbreak_logits", "harm_logits"])):
+        row["logits"] = np.array([w["jailbreak_logits"] for w in windows])
+        row["harm"] = max((w["harm_logits"] for w in windows), key=lambda l: l[1] - l[0])
     fit = [r for r in rows if r["split"] == "threshold"]
     heads = np.array([r["logits"][(r["logits"][:, 1] - r["logits"][:, 0]).argmax()] for r in fit])
     truth = np.array([int(r["label"] == "jailbreak") for r in fit])
@@ -274,16 +284,71 @@ def guard(graph: Graph, fitted: tuple | None) -> dict:
     metrics["AUC"]["orders planted in e-mails (unseen kind of document)"] = interval(
         [(r["score"], r["label"] == "jailbreak") for r in email], auc)
     metrics["length alone, AUC"]["all"] = interval([(len(r["text"]), r["label"] == "jailbreak") for r in held], auc)
+    long = [{"logits": np.array(logits)} for logits in judge(long_benign(held, shared))]
+    for row in long:
+        row["score"] = score(row["logits"])
     for low, high in ((1, 1), (2, 8), (9, 10 ** 9)):
-        part = [r["score"] >= threshold for r in benign if low <= len(r["logits"]) <= high]
+        part = [r["score"] >= threshold for r in benign + long if low <= len(r["logits"]) <= high]
         if part:
-            metrics["false positives at the threshold"][f"{low}-{min(high, 99)} windows"] = interval(part, share)
+            metrics["false positives at the threshold"][f"requests of {low}-{high} windows".replace("-1000000000", " and more")
+                                                        .replace("1-1", "1")] = interval(part, share)
     rng, short = random.Random(0), [r for r in attacks if len(r["text"]) < 2000]
     for side, part in (("recall at the threshold", short), ("false positives at the threshold", benign)):
-        part = rng.sample(part, min(100, len(part)))
+        part = rng.sample(part, min(150, len(part)))
+        metrics[side]["the same rows alone"] = interval([r["score"] >= threshold for r in part], share)
         metrics[side]["with about 600 benign words around"] = interval(
             [s >= threshold for s in surrounded(part, "held_out")], share)
-    return {"temperature": {"jailbreak": temperature}, "thresholds": {"jailbreak": threshold}, "metrics": metrics}
+    if plots:
+        import plot
+        plot.roc(plots / "jailbreak-roc.svg", [(r["score"], r["label"] == "jailbreak") for r in held], threshold)
+    wants, harm_temperature, harm_threshold = harm(rows, fitted)
+    return {"temperature": {"jailbreak": temperature, "harm": harm_temperature},
+            "thresholds": {"jailbreak": threshold, "harm": harm_threshold}, "metrics": metrics | wants,
+            "roc": roc_points([(r["score"], r["label"] == "jailbreak") for r in held])}
+
+
+def roc_points(rows: list[tuple[float, bool]]) -> list[list[float]]:
+    """[threshold, recall, false-positive rate] at a few thresholds: what `mom calibrate thresholds` tells a user."""
+    return [[round(t, 2), round(share([s >= t for s, attack in rows if attack]), 3),
+             round(share([s >= t for s, attack in rows if not attack]), 4)]
+            for t in (*np.arange(0.05, 0.96, 0.05), 0.97, 0.98, 0.99)]
+
+
+def harm(rows: list[dict], fitted: tuple | None) -> tuple[dict, float, float]:
+    """The second output: does the person ask for something harmful? Attacks whose payload is unknown are left out."""
+    rows = [r for r in rows if data.harm(r) >= 0]
+    fit = [r for r in rows if r["split"] == "threshold"]
+    temperature = fitted[0]["harm"] if fitted else fit_temperature(np.array([r["harm"] for r in fit]),
+                                                                   np.array([data.harm(r) for r in fit]))
+    for row in rows:
+        row["wants"] = float(softmax(row["harm"], temperature)[1])
+    if fitted:
+        threshold = fitted[1]["harm"]
+    else:
+        threshold = round(float(np.clip(np.quantile([r["wants"] for r in fit if not data.harm(r)], 0.99), 0.3, 0.98)), 3)
+    held = [r for r in rows if r["split"] == "held_out"]
+    asks, others = ([r for r in held if data.harm(r) == side] for side in (1, 0))
+    return {"harm (off by default)": {
+        "AUC": interval([(r["wants"], bool(data.harm(r))) for r in held], auc),
+        "recall at the threshold": interval([r["wants"] >= threshold for r in asks], share),
+        "false positives at the threshold": interval([r["wants"] >= threshold for r in others], share),
+        "false positives, prompts that merely sound dangerous": interval(
+            [r["wants"] >= threshold for r in others if r["kind"] in ("sounds_dangerous", "security_topic_benign")], share)}}, \
+        temperature, threshold
+
+
+def long_benign(held: list[dict], shared: pathlib.Path | None) -> list[str]:
+    """Long harmless requests: held-out texts joined; with `shared` also conversations and web pages nothing trains on."""
+    rng, texts = random.Random(1), []
+    pool = [r["text"] for r in held if r["label"] == "benign" and r["kind"] != "harmful_plain"]
+    for size in [2, 4, 8] * 30 + [20, 40, 60] * 30:
+        texts.append("\n\n".join(rng.sample(pool, size)))
+    if shared:
+        from prepare import read
+        for file in ("chats.jsonl.gz", "long_context.jsonl"):
+            texts += ["\n\n".join(m["content"] for m in r["messages"] if isinstance(m.get("content"), str) and m["role"] != "system")
+                      for r in read(shared / "traffic" / file)]
+    return texts
 
 
 def pii(graph: Graph, fitted: tuple | None) -> dict:
@@ -361,29 +426,27 @@ def generated():
     yield "IBAN_CODE", lambda v: f"We would like the refund on our account, which is {v}, thank you.", ibans[:500]
 
 
-def similarity(graph: Graph, shared: pathlib.Path | None, kept: dict | None) -> dict:
-    """STS-B dev (Spearman) and medical question pairs (AUC). The threshold is where pairs that a person scored 4 or more
-    of 5 part best from the rest on STS-B train rows: a first value for exemplar matching."""
-    out = {"temperature": {}, "thresholds": {"similarity": 0.8}, "metrics": {}}
-    if not shared:
-        # No training run touches the embedding: what was measured with --shared stays true.
-        return {name: kept[name] for name in out} if kept else out
-    from prepare import read
+def similarity(graph: Graph, fitted: tuple | None, shared: pathlib.Path | None, kept: dict) -> dict:
+    """STS-B dev (Spearman) and medical question pairs (AUC; evaluation only, so from `shared` or as measured before).
+    The threshold parts pairs that a person scored 4 or more of 5 from the rest best."""
     from scipy.stats import spearmanr
 
-    def scores(rows):
+    def pairs(rows):
         vectors = [w[0]["embedding"] for w in graph.judge([t for r in rows for t in (r["a"], r["b"])], ["embedding"])]
-        return [float(a @ b) for a, b in zip(vectors[::2], vectors[1::2])]
-    rows = read(shared / "similarity/stsb_en.jsonl.gz")
-    pairs = list(zip(scores(rows), [r["score"] for r in rows]))
-    fit, test = pairs[:len(pairs) // 2], pairs[len(pairs) // 2:]
-    balanced = lambda t: (np.mean([s >= t for s, y in fit if y >= 4]) + np.mean([s < t for s, y in fit if y < 4]))
-    out["thresholds"]["similarity"] = round(float(max(np.arange(0.5, 0.95, 0.01), key=balanced)), 2)
-    out["metrics"]["STS-B train+dev rows not used for the threshold, Spearman"] = interval(
-        test, lambda part: spearmanr(*zip(*part)).statistic, 200)
-    rows = read(shared / "similarity/medical_question_pairs.jsonl")
-    out["metrics"]["medical question pairs, AUC"] = interval(list(zip(scores(rows), [bool(r["score"]) for r in rows])), auc)
-    return out
+        return [(float(a @ b), r["score"]) for a, b, r in zip(vectors[::2], vectors[1::2], rows)]
+    rows = data.rows("similarity.jsonl.gz")
+    fit, held = (pairs([r for r in rows if r["split"] == split]) for split in ("threshold", "held_out"))
+    balanced = lambda t: np.mean([s >= t for s, y in fit if y >= 4]) + np.mean([s < t for s, y in fit if y < 4])
+    threshold = fitted[1]["similarity"] if fitted else round(float(max(np.arange(0.5, 0.95, 0.01), key=balanced)), 2)
+    metrics = {"STS-B dev, Spearman": interval(held, lambda part: spearmanr(*zip(*part)).statistic, 200)}
+    medical = "medical question pairs, AUC"
+    if shared:
+        from prepare import read
+        found = pairs(read(shared / "similarity/medical_question_pairs.jsonl"))
+        metrics[medical] = interval([(s, bool(y)) for s, y in found], auc)
+    elif medical in kept.get("metrics", {}):
+        metrics[medical] = kept["metrics"][medical]
+    return {"temperature": {}, "thresholds": {"similarity": threshold}, "metrics": metrics}
 
 
 # --- manifests --------------------------------------------------------------------------------------------------
@@ -396,17 +459,20 @@ def sources(rows: list[dict]) -> list[dict]:
             for (source, split), count in sorted(counts.items())]
 
 
-def measure(folder: pathlib.Path, shared: pathlib.Path | None, fitted: dict | None, kept: dict) -> dict:
+def measure(folder: pathlib.Path, shared: pathlib.Path | None, fitted: dict | None, kept: dict,
+            plots: pathlib.Path | None) -> dict:
     graph = Graph(folder)
     pick = lambda mind: (fitted[mind]["temperature"], fitted[mind]["thresholds"]) if fitted else None
-    facts = {"mom-similarity-flash": similarity(graph, shared, kept.get("mom-similarity-flash")),
-             "mom-brain-flash": brain(graph, fitted and fitted["mom-brain-flash"]["temperature"]),
-             "mom-jailbreak-flash": guard(graph, pick("mom-jailbreak-flash")),
+    if plots:
+        plots.mkdir(parents=True, exist_ok=True)
+    facts = {"mom-similarity-flash": similarity(graph, pick("mom-similarity-flash"), shared, kept.get("mom-similarity-flash", {})),
+             "mom-brain-flash": brain(graph, fitted and fitted["mom-brain-flash"]["temperature"], plots),
+             "mom-jailbreak-flash": guard(graph, pick("mom-jailbreak-flash"), shared, plots),
              "mom-pii-flash": pii(graph, pick("mom-pii-flash"))}
     for mind, rows in (("mom-brain-flash", data.brain_rows()), ("mom-jailbreak-flash", data.guard_rows()),
-                       ("mom-pii-flash", data.pii_rows()), ("mom-similarity-flash", [])):
+                       ("mom-pii-flash", data.pii_rows()), ("mom-similarity-flash", data.rows("similarity.jsonl.gz"))):
         facts[mind]["training"] = {"data": sources(rows), "splits": "training/splits.json",
-                                   "command": f"make -C training {mind}" if rows else "none: the base model's embedding"}
+                                   "command": f"make -C training {mind}"}
         facts[mind]["metrics"]["printed by"] = "python training/evaluate.py --check models/onnx"
     return facts
 
@@ -418,11 +484,12 @@ def main() -> None:
     args.add_argument("--write", type=pathlib.Path, help="folder to write graph, tokenizer and manifests into")
     args.add_argument("--check", type=pathlib.Path, help="folder to measure as it is")
     args.add_argument("--shared", type=pathlib.Path)
+    args.add_argument("--plots", type=pathlib.Path)
     args = args.parse_args()
     kept = {path.parent.name: json.loads(path.read_text())
             for path in (args.check or args.write).glob("mom-*-flash/manifest.json")}
     if args.check:
-        facts = measure(args.check, args.shared, kept, kept)
+        facts = measure(args.check, args.shared, kept, kept, args.plots)
     else:
         import tempfile
 
@@ -438,10 +505,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             empty = {"temperature": {}, "thresholds": {}, "training": {}, "metrics": {}}
             export.write(trunk, pathlib.Path(folder), {mind: empty for mind in export.MINDS})
-            facts = measure(pathlib.Path(folder), args.shared, None, kept)
+            facts = measure(pathlib.Path(folder), args.shared, None, kept, args.plots)
         runs = (args.start or args.trunk).with_name("run.json")
         for mind, fact in facts.items():
-            if runs.exists() and mind != "mom-similarity-flash":
+            if runs.exists():
                 fact["training"]["runs"] = json.loads(runs.read_text())
         export.write(trunk, args.write, facts)
     for mind, fact in facts.items():

