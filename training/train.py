@@ -103,6 +103,7 @@ def pii_loss(out: dict, batch: list[dict]) -> torch.Tensor:
     return (each * (tags >= 0)).sum() / (tags >= 0).sum()
 
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LOSSES = {"brain": brain_loss, "guard": guard_loss, "pii": pii_loss, "similarity": similarity_loss}
 WEIGHT = {"brain": 1.0, "guard": 1.0, "pii": 2.0, "similarity": 1.0}
 
@@ -128,11 +129,11 @@ def in_batches(model, tokenizer, texts: list[str], limit: int = 128) -> list:
 def teach(examples: data.Examples, tokenizer, path: pathlib.Path) -> None:
     """Gives every row that has an embedding to learn its teacher's; kept in `path`, since the base never changes."""
     rows = [*examples.brain[0], *examples.sentences]
-    known = torch.load(path) if path.exists() else {}
+    known = torch.load(path, map_location=DEVICE) if path.exists() else {}
     new = sorted({r["text"] for r in rows} - known.keys())
     if new:
         print("teacher:", len(new), "texts", flush=True)
-        known |= {text: value.half() for text, value in zip(new, in_batches(Base(), tokenizer, new))}
+        known |= {text: value.half() for text, value in zip(new, in_batches(Base().to(DEVICE), tokenizer, new))}
         torch.save(known, path)
     for row in rows:
         row["teacher"] = known[row["text"]]
@@ -242,16 +243,17 @@ def main() -> None:
     args = args.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
+    torch.set_default_device(DEVICE)
     tasks = [TASKS[m] for m in args.mind] if args.mind else list(LOSSES)
     args.out.mkdir(parents=True, exist_ok=True)
-    trunk, tokenizer = Trunk(), load_tokenizer()
+    trunk, tokenizer = Trunk().to(DEVICE), load_tokenizer()
     examples, rng = data.Examples(tokenizer, args.seed), random.Random(args.seed)
     teach(examples, tokenizer, args.out.parent / "teacher.pt")
     if args.start and args.start.suffix == ".onnx":
         from export import load_exported
         load_exported(trunk, args.start)
     elif args.start:
-        trunk.load_state_dict(torch.load(args.start), strict=False)
+        trunk.load_state_dict(torch.load(args.start, map_location=DEVICE), strict=False)
     if not (args.start and args.frozen_trunk):
         fit_embedding(trunk, tokenizer, rng.sample(examples.brain[0], 4000))
         print("start: select", select_scores(trunk, tokenizer, ["similarity"]), flush=True)
@@ -266,9 +268,9 @@ def main() -> None:
         for group, rate in zip(optimiser.param_groups, rates):
             group["lr"] = rate * min(1, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * done))
         for quantiser in trunk.quantisers():
-            # Ranges are learnt just before they are used.
-            quantiser.watch = 0.9 - args.rounded <= done < 1 - args.rounded / 2
-            quantiser.on = done >= 1 - args.rounded
+            # Ranges are learnt just before they are used; a frozen trunk keeps those it came with.
+            quantiser.watch = not args.frozen_trunk and 0.9 - args.rounded <= done < 1 - args.rounded / 2
+            quantiser.on = args.frozen_trunk or done >= 1 - args.rounded
         for task in tasks:
             batch = next(draw[task])
             ids = pad(batch, "ids", 0)
@@ -285,7 +287,7 @@ def main() -> None:
         if step % 400 == 0:
             print("   select", select_scores(trunk, tokenizer, tasks), flush=True)
         if step % 100 == 0 or done >= 1:
-            trained = {n: v for n, v in trunk.state_dict().items() if n.startswith(("layers", "sentence", "token", "embed"))}
+            trained = {n: v.cpu() for n, v in trunk.state_dict().items() if n.startswith(("layers", "sentence", "token", "embed"))}
             torch.save(trained, args.out / "trunk.part")
             (args.out / "trunk.part").replace(args.out / "trunk.pt")
     before = args.start.with_name("run.json") if args.start else None
