@@ -247,7 +247,7 @@ def guard(graph: Graph, fitted: tuple | None, shared: pathlib.Path | None, plots
     judge = lambda texts: [[w["jailbreak_logits"] for w in windows] for windows in graph.judge(texts, ["jailbreak_logits"])]
     for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["jailbreak_logits", "harm_logits"])):
         row["logits"] = np.array([w["jailbreak_logits"] for w in windows])
-        row["harm"] = max((w["harm_logits"] for w in windows), key=lambda l: l[1] - l[0])
+        row["wish"] = max((w["harm_logits"] for w in windows), key=lambda l: l[1] - l[0])
     fit = [r for r in rows if r["split"] == "threshold"]
     heads = np.array([r["logits"][(r["logits"][:, 1] - r["logits"][:, 0]).argmax()] for r in fit])
     truth = np.array([int(r["label"] == "jailbreak") for r in fit])
@@ -318,10 +318,10 @@ def harm(rows: list[dict], fitted: tuple | None) -> tuple[dict, float, float]:
     """The second output: does the person ask for something harmful? Attacks whose payload is unknown are left out."""
     rows = [r for r in rows if data.harm(r) >= 0]
     fit = [r for r in rows if r["split"] == "threshold"]
-    temperature = fitted[0]["harm"] if fitted else fit_temperature(np.array([r["harm"] for r in fit]),
+    temperature = fitted[0]["harm"] if fitted else fit_temperature(np.array([r["wish"] for r in fit]),
                                                                    np.array([data.harm(r) for r in fit]))
     for row in rows:
-        row["wants"] = float(softmax(row["harm"], temperature)[1])
+        row["wants"] = float(softmax(row["wish"], temperature)[1])
     if fitted:
         threshold = fitted[1]["harm"]
     else:
