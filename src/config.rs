@@ -42,6 +42,9 @@ pub struct Config {
     /// Folder that holds one sub-folder per mind.
     #[serde(default = "default_models_dir")]
     pub models_dir: PathBuf,
+    /// Most bytes the minds keep of what they judged before. 0: nothing.
+    #[serde(default = "default_cache_bytes")]
+    pub minds_cache_bytes: usize,
     #[serde(default)]
     pub server: Server,
     /// Keyed by role: `jailbreak`, `pii`, `brain`, `similarity`, later `expert-math`, ….
@@ -114,14 +117,14 @@ pub struct Mind {
     /// Defaults: `closed` for the guards, `default` for the others.
     #[serde(default)]
     pub on_error: Option<OnError>,
-    /// Most windows in one forward pass. With 1 a verdict depends on its text alone: int8
-    /// graphs scale the activations of a whole pass together.
-    #[serde(default = "default_batch")]
-    pub batch: usize,
+    /// Most windows in one forward pass. Left out: as many as pays where the manifest says
+    /// that batching changes no score, else 1.
+    #[serde(default)]
+    pub batch: Option<usize>,
     /// Most requests waiting for this mind's engine; beyond it the verdict is unavailable.
     #[serde(default = "default_queue")]
     pub queue: usize,
-    /// Threads of one forward pass. 0: one per core, at most 4.
+    /// Cores that inference uses, each with a copy of the weights. 0: all, at most 8.
     #[serde(default)]
     pub threads: usize,
     #[serde(default = "default_providers")]
@@ -355,7 +358,7 @@ impl Default for Mind {
             threshold: None,
             deadline: default_deadline(),
             on_error: None,
-            batch: default_batch(),
+            batch: None,
             queue: default_queue(),
             threads: 0,
             execution_providers: default_providers(),
@@ -372,16 +375,19 @@ fn default_models_dir() -> PathBuf {
     PathBuf::from("models/onnx")
 }
 
+/// What `minds_cache_bytes` is when left out: 32 MiB.
+pub const DEFAULT_CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+fn default_cache_bytes() -> usize {
+    DEFAULT_CACHE_BYTES
+}
+
 fn yes() -> bool {
     true
 }
 
 fn default_deadline() -> Duration {
     Duration::from_secs(5)
-}
-
-fn default_batch() -> usize {
-    1
 }
 
 fn default_queue() -> usize {

@@ -132,7 +132,7 @@ impl Checks<'_> {
             if let Some(threshold) = threshold {
                 self.within(key.and("threshold"), f64::from(*threshold), 0.0, 1.0);
             }
-            let limits = [("deadline", deadline.is_zero()), ("batch", *batch == 0), ("queue", *queue == 0)];
+            let limits = [("deadline", deadline.is_zero()), ("batch", *batch == Some(0)), ("queue", *queue == 0)];
             self.positive(&key, &limits);
             if execution_providers.is_empty() {
                 self.fail(key.and("execution_providers"), "needs at least one, such as \"cpu\"");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::Engine;
+use super::cache::Seed;
 use super::engine::Row;
 use super::reading::{Reader, Reading, Stream};
 use super::secrets::SECRET;
@@ -17,6 +18,8 @@ use super::{Embedding, Input, Intent, Jailbreak, Span};
 pub(super) struct Encoder {
     pub(super) reader: Reader,
     pub(super) engine: Engine,
+    /// Begins the keys of its windows.
+    pub(super) seed: Seed,
     pub(super) heads: Heads,
 }
 

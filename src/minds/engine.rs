@@ -96,16 +96,16 @@ fn expand(place: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Beyond this a window of 256 tokens is too little work to share.
-const MOST_THREADS: usize = 4;
-
 /// How to open a graph.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    /// Tried in order; the CPU is always the last resort.
-    pub(super) providers: Vec<Provider>,
-    /// Threads of one forward pass; 0: one per core, at most [`MOST_THREADS`].
+    pub(super) provider: Provider,
+    /// Providers that may take the parts of the graph that `provider` cannot, before the CPU does.
+    pub(super) helpers: Vec<Provider>,
+    /// Threads of one forward pass.
     pub(super) threads: usize,
+    /// Most sequences of a pass, and most tokens of a sequence.
+    pub(super) largest: [usize; 2],
     /// Graph outputs to compute, in the order [`Session::run`] returns them.
     pub(super) outputs: Vec<String>,
 }
@@ -128,7 +128,7 @@ pub(super) type Row = Vec<Vec<f32>>;
 impl Session {
     pub(super) fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<Self, EngineError> {
         let fault = |message: String| EngineError::Graph { path: graph.to_owned(), message };
-        let (session, provider) = open_first(runtime, graph, options).map_err(|error| fault(error.to_string()))?;
+        let session = open(runtime, graph, options).map_err(|error| fault(error.to_string()))?;
         for name in &options.outputs {
             if !session.outputs().iter().any(|output| output.name() == name) {
                 return Err(fault(format!("the graph has no output `{name}`")));
@@ -142,7 +142,7 @@ impl Session {
         let selected =
             options.outputs.iter().fold(session::OutputSelector::no_default(), session::OutputSelector::with);
         let run = RunOptions::new()?.with_outputs(selected);
-        Ok(Self { session, options: run, outputs: options.outputs.clone(), provider })
+        Ok(Self { session, options: run, outputs: options.outputs.clone(), provider: options.provider })
     }
 
     /// One forward pass. Sequences are padded with `padding` to the longest.
@@ -177,41 +177,37 @@ impl Session {
     }
 }
 
-fn open_first(runtime: &Runtime, graph: &Path, options: &Options) -> Result<(session::Session, Provider), ort::Error> {
-    for &provider in options.providers.iter().filter(|&&provider| provider != Provider::Cpu) {
-        match open_on(runtime, graph, options, provider) {
-            Ok(session) => return Ok((session, provider)),
-            Err(error) => {
-                let graph = graph.display().to_string();
-                tracing::warn!(%provider, graph, %error, "execution provider not usable; trying the next");
-            }
-        }
-    }
-    Ok((open_on(runtime, graph, options, Provider::Cpu)?, Provider::Cpu))
-}
-
-fn open_on(
-    runtime: &Runtime,
-    graph: &Path,
-    options: &Options,
-    provider: Provider,
-) -> Result<session::Session, ort::Error> {
-    let dispatch = match provider {
-        Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
-        Provider::Cuda => ep::CUDA::default().build(),
-        Provider::Tensorrt => ep::TensorRT::default().build(),
-    };
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let threads = if options.threads == 0 { cores() } else { options.threads };
+fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<session::Session, ort::Error> {
+    let helpers = options.helpers.iter().map(|&provider| dispatch(provider, options));
+    let providers: Vec<_> =
+        std::iter::once(dispatch(options.provider, options).error_on_failure()).chain(helpers).collect();
     let mut builder = session::Session::builder(&runtime.0)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads)?
+        .with_intra_threads(options.threads)?
         // A waiting thread must not burn a core that relays streams.
         .with_intra_op_spinning(false)?
         // Shapes differ from pass to pass.
         .with_memory_pattern(false)?
-        .with_execution_providers([dispatch.error_on_failure()])?;
+        .with_execution_providers(providers)?;
     builder.commit_from_file(graph)
+}
+
+fn dispatch(provider: Provider, options: &Options) -> ep::ExecutionProviderDispatch {
+    match provider {
+        Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
+        Provider::Cuda => ep::CUDA::default().build(),
+        Provider::Tensorrt => {
+            // Without them an engine is built anew, for minutes, whenever a larger shape comes.
+            let shapes =
+                |rows: usize, tokens: usize| format!("input_ids:{rows}x{tokens},attention_mask:{rows}x{tokens}");
+            let [rows, tokens] = options.largest;
+            ep::TensorRT::default()
+                .with_profile_min_shapes(shapes(1, 1))
+                .with_profile_opt_shapes(shapes(rows, tokens.min(64)))
+                .with_profile_max_shapes(shapes(rows, tokens))
+                .build()
+        }
+    }
 }
 
 impl fmt::Display for Provider {

@@ -10,22 +10,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::batch::{Engine, PassLimit};
+use super::batch::Engine;
+use super::cache::{Cache, Seed};
+use super::crew::{Plan, Refusal};
 use super::encoder::{
     Encoder, Exemplars, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
 };
-use super::engine::{EngineError, Options, Row, Runtime, Session};
+use super::engine::{EngineError, Row, Runtime, Session};
 use super::manifest::{Folder, Kind, ManifestError, Task};
 use super::readable::Readable;
 use super::reading::Reader;
 use super::secrets::Patterns;
 use super::tokenizer::Tokenizer;
-use super::{Input, MindNames, MindStatus, Part};
+use super::{Input, Judgement, MindNames, MindStatus, Part};
 use crate::config::{Exemplar, Mind, Provider};
-
-/// Tokens of one pass on a CPU, padding included: longer passes gain nothing there and keep
-/// others waiting.
-const CPU_PASS_TOKENS: usize = 512;
+use crate::telemetry::{MindMetrics, Scores};
 
 /// What warms a graph up.
 const LOAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -61,6 +60,13 @@ struct Chosen<'a> {
 pub(super) struct Loaded {
     pub(super) encoders: Vec<Encoder>,
     pub(super) names: MindNames,
+    /// Whole requests that were judged before, and the keys they are known by.
+    pub(super) judged: Cache<Judgement>,
+    pub(super) seed: Seed,
+    /// Windows that were judged before; the engines fill it.
+    known: Arc<Cache<Row>>,
+    pub(super) metrics: Arc<MindMetrics>,
+    pub(super) scores: Vec<(Task, Scores)>,
     /// As it was after loading, by encoder.
     status: Vec<(usize, MindStatus)>,
 }
@@ -74,12 +80,18 @@ impl Loaded {
         let alive = |index: usize| self.encoders.get(index).is_some_and(|encoder| encoder.engine.alive());
         self.status.iter().map(|(index, status)| MindStatus { ready: alive(*index), ..status.clone() }).collect()
     }
+
+    pub(super) fn gauge(&self) {
+        self.metrics.cache_bytes(self.judged.bytes() + self.known.bytes());
+        self.scores.iter().for_each(|(_, scores)| self.metrics.drift(scores));
+    }
 }
 
 pub(super) fn load(
     models_dir: &Path,
     minds: &BTreeMap<String, Mind>,
     exemplars: &BTreeMap<String, Exemplar>,
+    cache_bytes: usize,
 ) -> Result<Loaded, LoadError> {
     let mut names = MindNames::default();
     let mut hashes = BTreeMap::new();
@@ -100,17 +112,43 @@ pub(super) fn load(
             None => families.push(vec![chosen]),
         }
     }
-    let mut loaded = Loaded { encoders: Vec::new(), names, status: Vec::new() };
+    // Whole requests are small and answer at once: a quarter holds thousands of them.
+    let of_requests = cache_bytes / 4;
+    let mut loaded = Loaded {
+        encoders: Vec::new(),
+        names,
+        judged: Cache::new(of_requests),
+        seed: Seed::new(families.iter().flatten().flat_map(Chosen::identity)),
+        known: Arc::new(Cache::new(cache_bytes - of_requests)),
+        metrics: Arc::default(),
+        scores: Vec::new(),
+        status: Vec::new(),
+    };
     if families.is_empty() {
         return Ok(loaded);
     }
     let runtime = Runtime::load()?;
     for family in &families {
-        let (encoder, status) = open(&runtime, family, exemplars)?;
+        let (encoder, status) = open(&runtime, family, exemplars, &loaded)?;
+        loaded.watch(family, &status);
         loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
         loaded.encoders.push(encoder);
     }
     Ok(loaded)
+}
+
+impl Loaded {
+    /// Begins to count for a family that runs.
+    fn watch(&mut self, family: &[Chosen<'_>], status: &[MindStatus]) {
+        for (chosen, status) in family.iter().zip(status) {
+            self.metrics.runs_on(&status.name, status.provider);
+            status.refused.iter().for_each(|refusal| self.metrics.fell_back(&status.name, refusal.provider));
+            let manifest = &chosen.folder.manifest;
+            if manifest.task != Task::Similarity {
+                self.scores.push((manifest.task, self.metrics.watch(&status.name, &manifest.score_reference)));
+            }
+        }
+    }
 }
 
 fn wanted(role: &str) -> Result<Task, LoadError> {
@@ -180,47 +218,66 @@ fn open(
     runtime: &Runtime,
     family: &[Chosen<'_>],
     exemplars: &BTreeMap<String, Exemplar>,
+    loaded: &Loaded,
 ) -> Result<(Encoder, Vec<MindStatus>), LoadError> {
-    // The guards come first by name, so their settings win where minds share a graph.
     let (first, mut outputs) = (&family[0], Vec::new());
     let mut heads = heads(family, &mut outputs)?;
     let reader = reader(first, heads.pii.is_some())?;
-    let options = Options {
-        providers: family
-            .iter()
-            .find(|chosen| chosen.role == "jailbreak")
-            .unwrap_or(first)
-            .mind
-            .execution_providers
-            .clone(),
-        threads: family.iter().map(|chosen| chosen.mind.threads).max().unwrap_or(0),
-        outputs,
+    let seed = Seed::new(first.identity().chain(outputs.iter().map(String::as_str)));
+    let plan = plan(family, outputs);
+    let graph = first.folder.graph();
+    let fault = |message: String| EngineError::Graph { path: graph.clone(), message };
+    let proof = |session: &mut Session| {
+        let started = Instant::now();
+        let (rows, tokens) = embed(&reader, session, WARM_UP).map_err(fault)?;
+        rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
+        Ok(started.elapsed())
     };
-    let mut session = Session::open(runtime, &first.folder.graph(), &options)?;
-    let started = Instant::now();
-    let fault = |message: String| LoadError::File { path: first.folder.graph(), message };
-    let (rows, tokens) = embed(&reader, &mut session, WARM_UP).map_err(fault)?;
-    rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
-    let warm_up = started.elapsed();
-    if let Some(similarity) = &mut heads.similarity {
-        for (name, exemplar) in exemplars {
-            let texts = exemplar.texts.iter().map(|text| {
-                let (rows, _) = embed(&reader, &mut session, text)?;
-                Ok(mean_direction(rows.iter().filter_map(|row| row.get(similarity.head.index)).map(Vec::as_slice)))
-            });
-            let texts: Result<_, String> = texts.collect();
-            let fault = |message| LoadError::Exemplar { name: name.clone(), message };
-            similarity.exemplars.push((name.clone(), texts.map_err(fault)?));
-        }
-    }
+    let (mut session, warm_up, refused) = plan.open(runtime, &graph, proof)?;
+    let known = heads.similarity.as_ref().map(|mind| meanings(&reader, &mut session, mind.head, exemplars));
     let provider = session.provider;
-    let limit = PassLimit {
-        windows: family.iter().map(|chosen| chosen.mind.batch).min().unwrap_or(1).max(1),
-        tokens: if provider == Provider::Cpu { CPU_PASS_TOKENS } else { usize::MAX },
-    };
-    let engine = Engine::start(session, i64::from(reader.tokenizer.padding), limit).map_err(LoadError::Thread)?;
-    let status = family.iter().map(|chosen| chosen.status(provider, warm_up)).collect();
-    Ok((Encoder { reader, engine, heads }, status))
+    let sessions = plan.crew(runtime, &graph, session, proof)?;
+    if let (Some(similarity), Some(known)) = (&mut heads.similarity, known) {
+        similarity.exemplars = known?;
+    }
+    let padding = i64::from(reader.tokenizer.padding);
+    let (known, metrics) = (Arc::clone(&loaded.known), Arc::clone(&loaded.metrics));
+    let engine = Engine::start(sessions, padding, plan.limit(provider), known, metrics).map_err(LoadError::Thread)?;
+    let status = family.iter().map(|chosen| chosen.status(provider, &refused, warm_up)).collect();
+    Ok((Encoder { reader, engine, seed, heads }, status))
+}
+
+/// The guards' settings win where minds share a graph.
+fn plan(family: &[Chosen<'_>], outputs: Vec<String>) -> Plan {
+    let guard = family.iter().find(|chosen| chosen.role == "jailbreak").unwrap_or(&family[0]);
+    Plan {
+        providers: guard.mind.execution_providers.clone(),
+        threads: family.iter().map(|chosen| chosen.mind.threads).max().unwrap_or(0),
+        batch: family.iter().filter_map(|chosen| chosen.mind.batch).min(),
+        batch_invariant: family.iter().all(|chosen| chosen.folder.manifest.batch_invariant),
+        max_tokens: guard.folder.manifest.max_tokens,
+        outputs,
+    }
+}
+
+/// The exemplars' directions.
+fn meanings(
+    reader: &Reader,
+    session: &mut Session,
+    head: Head,
+    exemplars: &BTreeMap<String, Exemplar>,
+) -> Result<Exemplars, LoadError> {
+    let mut meanings = Exemplars::new();
+    for (name, exemplar) in exemplars {
+        let texts = exemplar.texts.iter().map(|text| {
+            let (rows, _) = embed(reader, session, text)?;
+            Ok(mean_direction(rows.iter().filter_map(|row| row.get(head.index)).map(Vec::as_slice)))
+        });
+        let texts: Result<_, String> = texts.collect();
+        let fault = |message| LoadError::Exemplar { name: name.clone(), message };
+        meanings.push((name.clone(), texts.map_err(fault)?));
+    }
+    Ok(meanings)
 }
 
 /// Runs one text right here, before the session has a thread: a row per window, and the
@@ -241,9 +298,16 @@ fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>
 }
 
 impl Chosen<'_> {
-    fn status(&self, provider: Provider, warm_up: Duration) -> MindStatus {
+    fn status(&self, provider: Provider, refused: &[Refusal], warm_up: Duration) -> MindStatus {
         let name = self.folder.manifest.name.to_string().into();
-        MindStatus { role: self.role.to_owned(), name, provider, ready: true, warm_up }
+        MindStatus { role: self.role.to_owned(), name, provider, refused: refused.to_vec(), ready: true, warm_up }
+    }
+
+    /// What its answers depend on beside the text: the hashes of its files.
+    fn identity(&self) -> impl Iterator<Item = &str> {
+        let manifest = &self.folder.manifest;
+        let files = [&manifest.graph.file, &manifest.tokenizer.file];
+        files.into_iter().map(|file| manifest.files.get(file).map_or(file.as_str(), String::as_str))
     }
 }
 

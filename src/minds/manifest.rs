@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::name::MindName;
 use super::verdict::COMPLEXITIES;
+use crate::telemetry::BUCKETS;
 
 /// The parsed file.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,14 @@ pub struct Manifest {
     /// Logits are divided by it, by head; 1 where left out.
     #[serde(default)]
     pub temperature: BTreeMap<String, f32>,
+    /// A window's answer does not depend on the other windows of its pass, so that batching
+    /// changes no score: int8 graphs with static activation scales, float graphs.
+    #[serde(default)]
+    pub batch_invariant: bool,
+    /// Shares of the scores by bucket (`telemetry::drift`) on the text that the threshold was
+    /// chosen on; empty where unknown.
+    #[serde(default)]
+    pub score_reference: Vec<f64>,
     /// By task; 0..1, for `similarity` -1..1.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
@@ -194,6 +203,12 @@ impl Folder {
         }
         if let Some((head, _)) = manifest.temperature.iter().find(|(_, value)| value.is_nan() || **value <= 0.0) {
             return Some(format!("temperature.{head} must be above 0"));
+        }
+        let reference = &manifest.score_reference;
+        if !reference.is_empty()
+            && (reference.len() != BUCKETS || reference.iter().any(|share| !(0.0..=1.0).contains(share)))
+        {
+            return Some(format!("score_reference must be {BUCKETS} shares between 0 and 1"));
         }
         let range = if manifest.task == Task::Similarity { -1.0..=1.0 } else { 0.0..=1.0 };
         let wrong = manifest.thresholds.iter().find(|(_, value)| !range.contains(*value));

@@ -5,10 +5,18 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::config::{Exemplar, Mind, Provider};
-use crate::minds::{Given, Input, Judgement, Minds, Part, Place, Unavailable};
+use crate::config::{DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
+use crate::minds::{Given, Input, Judgement, Minds, Part, Place, Refusal, Unavailable};
+use crate::telemetry::Metrics;
+
+mod repeated;
+mod steady;
 
 fn minds(change: impl Fn(&str, &mut Mind)) -> Minds {
+    minds_with_cache(DEFAULT_CACHE_BYTES, change)
+}
+
+fn minds_with_cache(cache_bytes: usize, change: impl Fn(&str, &mut Mind)) -> Minds {
     let all = ["brain", "jailbreak", "pii", "similarity"].map(|role| {
         let mut mind = Mind::default();
         change(role, &mut mind);
@@ -16,13 +24,27 @@ fn minds(change: impl Fn(&str, &mut Mind)) -> Minds {
     });
     let exemplar = Exemplar { texts: vec!["How do I reset my password?".into()], threshold: None };
     let exemplars = BTreeMap::from([("reset".to_owned(), exemplar)]);
-    Minds::open(Path::new("models/onnx"), &BTreeMap::from(all), &exemplars).unwrap()
+    Minds::open_with_cache(Path::new("models/onnx"), &BTreeMap::from(all), &exemplars, cache_bytes).unwrap()
 }
 
 /// As shipped; loaded once.
 fn shipped() -> Minds {
     static SHIPPED: LazyLock<Minds> = LazyLock::new(|| minds(|_, _| {}));
     SHIPPED.clone()
+}
+
+/// Without a memory every text is judged anew; two threads and the session they share.
+fn forgetful() -> Minds {
+    static FORGETFUL: LazyLock<Minds> = LazyLock::new(|| minds_with_cache(0, |_, mind| mind.threads = 2));
+    FORGETFUL.clone()
+}
+
+/// The value of one sample of the metrics; 0 where it was never counted.
+fn metric(minds: &Minds, sample: &str) -> f64 {
+    minds.gauge();
+    let text = Metrics::new(minds.metrics()).render();
+    let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
 }
 
 fn plain(text: &str) -> Input {
@@ -83,18 +105,6 @@ async fn long_texts_are_read_whole() {
     );
     let secret = judgement.pii.verdict().unwrap().iter().find(|span| &*span.label == "SECRET").unwrap().clone();
     assert_eq!((secret.start, secret.end), (text.len() + 1, text.len() + 41));
-}
-
-#[tokio::test]
-async fn a_crowd_gets_the_verdicts_each_would_get_alone() {
-    let minds = shipped();
-    let texts: Vec<String> =
-        (0..24).map(|n| format!("Explain the number {n} to me. {}", "Please. ".repeat(n))).collect();
-    let crowd = futures_util::future::join_all(texts.iter().map(|text| minds.judge(plain(text)))).await;
-    for (text, together) in texts.iter().zip(&crowd) {
-        let difference = farthest(&minds.judge(plain(text)).await, together);
-        assert!(difference < 1e-5, "{difference} on {text}");
-    }
 }
 
 #[tokio::test]
@@ -169,7 +179,7 @@ async fn a_mind_has_its_own_deadline_and_queue() {
     assert!(judgement.jailbreak.verdict().is_some());
 
     let narrow = minds(|_, mind| mind.queue = 2);
-    let crowd = futures_util::future::join_all((0..40).map(|_| narrow.judge(plain("Hello")))).await;
+    let crowd = futures_util::future::join_all((0..40).map(|n| narrow.judge(plain(&format!("Hello {n}"))))).await;
     let refused = crowd.iter().filter(|j| j.jailbreak.unavailable() == Some(&Unavailable::Overloaded)).count();
     assert!((1..40).contains(&refused), "{refused}");
 }
@@ -186,6 +196,13 @@ async fn minds_switched_off_load_nothing() {
 #[tokio::test]
 async fn a_provider_that_is_not_there_falls_back_to_the_cpu() {
     let minds = minds(|_, mind| mind.execution_providers = vec![Provider::Tensorrt, Provider::Cuda]);
-    assert!(minds.status().iter().all(|status| status.provider == Provider::Cpu && status.ready));
+    for status in minds.status() {
+        let refused: Vec<Provider> = status.refused.iter().map(|refusal| refusal.provider).collect();
+        assert_eq!((status.provider, refused), (Provider::Cpu, vec![Provider::Tensorrt, Provider::Cuda]));
+        assert!(status.ready && status.refused.iter().all(|Refusal { why, .. }| !why.is_empty()));
+    }
+    let brain = r#"mind="mom-brain-flash""#;
+    assert_eq!(metric(&minds, &format!(r#"mom_minds_provider_fallback_total{{{brain},provider="cuda"}}"#)), 1.0);
+    assert_eq!(metric(&minds, &format!(r#"mom_minds_provider{{{brain},provider="cpu"}}"#)), 1.0);
     assert!(minds.judge(plain("Hello")).await.jailbreak.verdict().is_some());
 }

@@ -1,0 +1,185 @@
+//! Opening a graph: on the first execution provider that really answers, with a session for
+//! each thread. A provider that cannot be used is a warning with a reason, never a crash.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use super::batch::Sessions;
+use super::engine::{EngineError, Options, Runtime, Session};
+use super::queue::PassLimit;
+use crate::config::Provider;
+
+/// Threads that are started unasked; each holds its own copy of the weights.
+const MOST_THREADS: usize = 8;
+
+/// Beyond this a single window is too little work to share.
+const MOST_FOR_ONE: usize = 4;
+
+/// Tokens of one pass on a CPU, padding included: longer passes gain nothing there and keep
+/// others waiting.
+const CPU_PASS_TOKENS: usize = 256;
+
+/// Windows of one pass, where batching changes no score and nobody said how many.
+const CPU_PASS_WINDOWS: usize = 8;
+const GPU_PASS_WINDOWS: usize = 64;
+
+/// An execution provider that was wanted and cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    #[serde(rename = "execution_provider")]
+    pub provider: Provider,
+    #[serde(rename = "error")]
+    pub why: String,
+}
+
+/// What one family of minds asks of its graph.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Tried in order; the CPU is always the last resort.
+    pub(super) providers: Vec<Provider>,
+    /// Cores to use; 0: all of them, up to [`MOST_THREADS`].
+    pub(super) threads: usize,
+    /// Most windows in one pass; `None`: as many as pays, where that changes no score.
+    pub(super) batch: Option<usize>,
+    /// A window's answer does not depend on what else is in its pass.
+    pub(super) batch_invariant: bool,
+    /// Tokens of the longest window.
+    pub(super) max_tokens: usize,
+    pub(super) outputs: Vec<String>,
+}
+
+impl Plan {
+    pub(super) fn limit(&self, provider: Provider) -> PassLimit {
+        let (pays, tokens) = match provider {
+            Provider::Cpu => (CPU_PASS_WINDOWS, CPU_PASS_TOKENS),
+            Provider::Cuda | Provider::Tensorrt => (GPU_PASS_WINDOWS, usize::MAX),
+        };
+        let unasked = if self.batch_invariant { pays } else { 1 };
+        PassLimit { windows: self.batch.unwrap_or(unasked).max(1), tokens }
+    }
+
+    fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS),
+            threads => threads,
+        }
+    }
+
+    fn options(&self, provider: Provider, threads: usize) -> Options {
+        let after = self.providers.iter().skip_while(|&&wanted| wanted != provider).skip(1);
+        let helpers = after.copied().filter(|&other| other != Provider::Cpu && provider != Provider::Cpu).collect();
+        let largest = [self.limit(provider).windows, self.max_tokens];
+        Options { provider, helpers, threads, largest, outputs: self.outputs.clone() }
+    }
+
+    /// The first session, on the first provider with which `proof` succeeds, and those that
+    /// could not be used.
+    pub(super) fn open<T>(
+        &self,
+        runtime: &Runtime,
+        graph: &Path,
+        proof: impl Fn(&mut Session) -> Result<T, EngineError>,
+    ) -> Result<(Session, T, Vec<Refusal>), EngineError> {
+        let attempt = |provider| {
+            let mut session = Session::open(runtime, graph, &self.options(provider, 1))?;
+            let proven = proof(&mut session)?;
+            Ok::<_, EngineError>((session, proven))
+        };
+        let ((session, proven), refused) = first_usable(&self.providers, attempt)?;
+        Ok((session, proven, refused))
+    }
+
+    /// All sessions, `first` among them. A graphics card serves one pass at a time; on a CPU
+    /// every core has a session, and a lone window has one over several cores.
+    pub(super) fn crew<T>(
+        &self,
+        runtime: &Runtime,
+        graph: &Path,
+        first: Session,
+        proof: impl Fn(&mut Session) -> Result<T, EngineError>,
+    ) -> Result<Sessions, EngineError> {
+        let more = |threads| {
+            let mut session = Session::open(runtime, graph, &self.options(Provider::Cpu, threads))?;
+            proof(&mut session)?;
+            Ok::<_, EngineError>(session)
+        };
+        let mut sessions = Sessions { each: vec![first], wide: None };
+        let threads = self.threads();
+        if sessions.each[0].provider == Provider::Cpu && threads > 1 {
+            for _ in 1..threads {
+                sessions.each.push(more(1)?);
+            }
+            sessions.wide = Some(more(threads.min(MOST_FOR_ONE))?);
+        }
+        Ok(sessions)
+    }
+}
+
+/// Longest reason that is kept: libraries explain themselves at length.
+const LONGEST_WHY: usize = 300;
+
+/// Tries `wanted` in order, and the CPU in any case. Only the CPU's failure is an error.
+fn first_usable<T, E: Display>(
+    wanted: &[Provider],
+    mut attempt: impl FnMut(Provider) -> Result<T, E>,
+) -> Result<(T, Vec<Refusal>), E> {
+    let mut refused = Vec::new();
+    for &provider in wanted.iter().take_while(|&&provider| provider != Provider::Cpu) {
+        match attempt(provider) {
+            Ok(usable) => return Ok((usable, refused)),
+            Err(error) => {
+                let text = error.to_string();
+                let why: String = text.lines().next().unwrap_or_default().chars().take(LONGEST_WHY).collect();
+                tracing::warn!(%provider, error = text, "execution provider not usable; trying the next");
+                refused.push(Refusal { provider, why });
+            }
+        }
+    }
+    Ok((attempt(Provider::Cpu)?, refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Provider; 3] = [Provider::Tensorrt, Provider::Cuda, Provider::Cpu];
+
+    #[test]
+    fn the_first_provider_that_answers_is_used() {
+        let only = |usable: Provider| {
+            let attempt =
+                move |provider| if provider == usable { Ok(provider) } else { Err(format!("no {provider}\nat all")) };
+            first_usable(&ALL, attempt)
+        };
+        let refusal = |provider, why: &str| Refusal { provider, why: why.to_owned() };
+        assert_eq!(only(Provider::Tensorrt).unwrap(), (Provider::Tensorrt, vec![]));
+        let (used, refused) = only(Provider::Cpu).unwrap();
+        let expected = vec![refusal(Provider::Tensorrt, "no tensorrt"), refusal(Provider::Cuda, "no cuda")];
+        assert_eq!((used, refused), (Provider::Cpu, expected));
+    }
+
+    #[test]
+    fn the_cpu_is_the_last_resort_and_ends_the_list() {
+        let attempt = |provider| if provider == Provider::Cpu { Ok(()) } else { Err("no") };
+        assert_eq!(first_usable(&[Provider::Cuda], attempt).unwrap().1.len(), 1);
+        assert!(first_usable(&[Provider::Cpu, Provider::Cuda], attempt).unwrap().1.is_empty());
+        assert!(first_usable(&ALL, |_| Err::<(), _>("broken graph")).is_err());
+    }
+
+    #[test]
+    fn only_graphs_that_say_so_are_batched_unasked() {
+        let plan = |batch, batch_invariant| {
+            let (providers, outputs) = (ALL.to_vec(), Vec::new());
+            Plan { providers, threads: 1, batch, batch_invariant, max_tokens: 256, outputs }
+        };
+        let windows = |plan: Plan| [Provider::Cpu, Provider::Cuda].map(|provider| plan.limit(provider).windows);
+        assert_eq!(windows(plan(None, false)), [1, 1]);
+        assert_eq!(windows(plan(None, true)), [CPU_PASS_WINDOWS, GPU_PASS_WINDOWS]);
+        assert_eq!(windows(plan(Some(3), false)), [3, 3]);
+        let helpers = |provider| plan(None, true).options(provider, 1).helpers;
+        assert_eq!(
+            [Provider::Tensorrt, Provider::Cuda, Provider::Cpu].map(helpers),
+            [vec![Provider::Cuda], vec![], vec![]]
+        );
+    }
+}
