@@ -3,9 +3,12 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::batch::Sessions;
-use super::engine::{EngineError, Options, Runtime, Session};
+use super::engine::{Batch, EngineError, Options, Runtime, Session};
 use super::queue::PassLimit;
 use crate::config::Provider;
 
@@ -22,6 +25,9 @@ const CPU_PASS_TOKENS: usize = 256;
 /// Windows of one pass, where batching changes no score and nobody said how many.
 const CPU_PASS_WINDOWS: usize = 8;
 const GPU_PASS_WINDOWS: usize = 64;
+
+/// Tokens of one pass on a graphics card: its memory has an end, too.
+const GPU_PASS_TOKENS: usize = 16 * 1024;
 
 /// An execution provider that was wanted and cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -52,7 +58,7 @@ impl Plan {
     pub(super) fn limit(&self, provider: Provider) -> PassLimit {
         let (pays, tokens) = match provider {
             Provider::Cpu => (CPU_PASS_WINDOWS, CPU_PASS_TOKENS),
-            Provider::Cuda | Provider::Tensorrt => (GPU_PASS_WINDOWS, usize::MAX),
+            Provider::Cuda | Provider::Tensorrt => (GPU_PASS_WINDOWS, GPU_PASS_TOKENS),
         };
         let unasked = if self.batch_invariant { pays } else { 1 };
         PassLimit { windows: self.batch.unwrap_or(unasked).max(1), tokens }
@@ -72,8 +78,8 @@ impl Plan {
         Options { provider, helpers, threads, largest, outputs: self.outputs.clone() }
     }
 
-    /// The first session, on the first provider with which `proof` succeeds, and those that
-    /// could not be used.
+    /// The first session, on the first provider with which `proof` succeeds and which is no
+    /// slower than one core, and those that could not be used.
     pub(super) fn open<T>(
         &self,
         runtime: &Runtime,
@@ -83,10 +89,24 @@ impl Plan {
         let attempt = |provider| {
             let mut session = Session::open(runtime, graph, &self.options(provider, 1))?;
             let proven = proof(&mut session)?;
+            if provider != Provider::Cpu {
+                self.outruns_a_core(runtime, graph, &mut session)?;
+            }
             Ok::<_, EngineError>((session, proven))
         };
         let ((session, proven), refused) = first_usable(&self.providers, attempt)?;
         Ok((session, proven, refused))
+    }
+
+    /// A card that knows no kernel for the heavy parts of a graph leaves them to the CPU and
+    /// copies back and forth. It must not pass for the faster one.
+    fn outruns_a_core(&self, runtime: &Runtime, graph: &Path, session: &mut Session) -> Result<(), EngineError> {
+        let limit = self.limit(session.provider);
+        let windows = limit.windows.min(limit.tokens / self.max_tokens.max(1)).max(1);
+        let window = vec![1; self.max_tokens];
+        let per_window = quickest(session, &vec![window.clone(); windows])? / windows as u32;
+        let mut core = Session::open(runtime, graph, &self.options(Provider::Cpu, 1))?;
+        outruns(per_window, quickest(&mut core, &[window])?)
     }
 
     /// All sessions, `first` among them. A graphics card serves one pass at a time; on a CPU
@@ -115,7 +135,22 @@ impl Plan {
     }
 }
 
-/// Longest reason that is kept: libraries explain themselves at length.
+fn outruns(per_window: Duration, on_a_core: Duration) -> Result<(), EngineError> {
+    if per_window > on_a_core { Err(EngineError::Slow { per_window, on_a_core }) } else { Ok(()) }
+}
+
+fn quickest(session: &mut Session, windows: Batch<'_>) -> Result<Duration, EngineError> {
+    let mut quickest = Duration::MAX;
+    for _ in 0..3 {
+        let started = Instant::now();
+        session.run(windows, 0)?;
+        quickest = quickest.min(started.elapsed());
+    }
+    Ok(quickest)
+}
+
+/// Longest reason that is kept, in characters: the library explains itself at length, and
+/// names its own source file before it comes to the point.
 const LONGEST_WHY: usize = 300;
 
 /// Tries `wanted` in order, and the CPU in any case. Only the CPU's failure is an error.
@@ -129,8 +164,9 @@ fn first_usable<T, E: Display>(
             Ok(usable) => return Ok((usable, refused)),
             Err(error) => {
                 let text = error.to_string();
-                let why: String = text.lines().next().unwrap_or_default().chars().take(LONGEST_WHY).collect();
                 tracing::warn!(%provider, error = text, "execution provider not usable; trying the next");
+                let why = text.rsplit_once(" : FAIL : ").map_or(text.as_str(), |(_, why)| why);
+                let why = why.lines().next().unwrap_or_default().chars().take(LONGEST_WHY).collect();
                 refused.push(Refusal { provider, why });
             }
         }
@@ -147,8 +183,13 @@ mod tests {
     #[test]
     fn the_first_provider_that_answers_is_used() {
         let only = |usable: Provider| {
-            let attempt =
-                move |provider| if provider == usable { Ok(provider) } else { Err(format!("no {provider}\nat all")) };
+            let attempt = move |provider| {
+                if provider == usable {
+                    Ok(provider)
+                } else {
+                    Err(format!("a.cc:7 [Error] : 1 : FAIL : no {provider}\nat all"))
+                }
+            };
             first_usable(&ALL, attempt)
         };
         let refusal = |provider, why: &str| Refusal { provider, why: why.to_owned() };
@@ -156,6 +197,21 @@ mod tests {
         let (used, refused) = only(Provider::Cpu).unwrap();
         let expected = vec![refusal(Provider::Tensorrt, "no tensorrt"), refusal(Provider::Cuda, "no cuda")];
         assert_eq!((used, refused), (Provider::Cpu, expected));
+    }
+
+    #[test]
+    fn a_card_slower_than_a_core_is_refused() {
+        let [fast, slow] = [20, 40].map(Duration::from_millis);
+        assert!(outruns(fast, slow).is_ok());
+        let refused = outruns(slow, fast).unwrap_err().to_string();
+        assert_eq!(refused, "it takes 40.0 ms for a window, one core of the CPU 20.0 ms");
+        // The measurement itself, with the CPU in the part of the card: either may win.
+        let graph = Path::new("models/onnx/flash-trunk/model.onnx");
+        let (runtime, outputs) = (Runtime::load().unwrap(), vec!["jailbreak_logits".to_owned()]);
+        let (providers, batch) = (vec![Provider::Cpu], None);
+        let plan = Plan { providers, threads: 1, batch, batch_invariant: true, max_tokens: 16, outputs };
+        let (mut card, (), _) = plan.open(&runtime, graph, |_| Ok(())).unwrap();
+        assert!(matches!(plan.outruns_a_core(&runtime, graph, &mut card), Ok(()) | Err(EngineError::Slow { .. })));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ort::ep;
 use ort::session::builder::GraphOptimizationLevel;
@@ -28,12 +29,18 @@ pub enum EngineError {
     BadLibrary { path: PathBuf, message: String },
     #[error("{path}: {message}")]
     Graph { path: PathBuf, message: String },
+    #[error("it takes {:.1} ms for a window, one core of the CPU {:.1} ms", millis(.per_window), millis(.on_a_core))]
+    Slow { per_window: Duration, on_a_core: Duration },
     #[error("inference failed: {0}")]
     Run(#[from] ort::Error),
 }
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn millis(duration: &Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// The loaded library.
