@@ -53,6 +53,7 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     wide: Option<Mutex<Session>>,
+    threads: usize,
     padding: i64,
     limit: PassLimit,
     known: Arc<Cache<Row>>,
@@ -68,7 +69,8 @@ impl Engine {
         metrics: Arc<MindMetrics>,
     ) -> std::io::Result<Self> {
         let (queue, wake, wide) = (Mutex::default(), Condvar::new(), sessions.wide.map(Mutex::new));
-        let shared = Arc::new(Shared { queue, wake, wide, padding, limit, known, metrics });
+        let threads = sessions.each.len();
+        let shared = Arc::new(Shared { queue, wake, wide, threads, padding, limit, known, metrics });
         let mut engine = Self { shared, threads: Vec::new() };
         for session in sessions.each {
             let theirs = Arc::clone(&engine.shared);
@@ -198,7 +200,11 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            let windows = queue.take(Instant::now(), self.limit);
+            // What waits is shared among the threads that are free, not given to the first.
+            let free = self.threads.saturating_sub(queue.running).max(1);
+            let share = queue.windows().div_ceil(free).max(1);
+            let limit = PassLimit { windows: self.limit.windows.min(share), ..self.limit };
+            let windows = queue.take(Instant::now(), limit);
             if windows.is_empty() {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;

@@ -18,9 +18,9 @@ const MOST_THREADS: usize = 8;
 /// Beyond this a single window is too little work to share.
 const MOST_FOR_ONE: usize = 4;
 
-/// Tokens of one pass on a CPU, padding included: longer passes gain nothing there and keep
-/// others waiting.
-const CPU_PASS_TOKENS: usize = 256;
+/// Tokens of one pass on a CPU, padding included, unless a single window has more: company pays
+/// up to about 16 tokens a window there, and longer passes only keep others waiting.
+const CPU_PASS_TOKENS: usize = 128;
 
 /// Windows of one pass, where batching changes no score and nobody said how many.
 const CPU_PASS_WINDOWS: usize = 8;

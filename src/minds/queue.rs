@@ -69,6 +69,11 @@ impl Queue {
         self.jobs.len()
     }
 
+    /// Windows that nobody has taken yet.
+    pub(super) fn windows(&self) -> usize {
+        self.jobs.iter().map(|job| job.windows.len()).sum()
+    }
+
     /// Whether all of `keys` wait or run already, so that asking for them adds no work.
     pub(super) fn holds<'a>(&self, mut keys: impl Iterator<Item = &'a Key>) -> bool {
         keys.all(|key| self.flights.contains_key(key))
