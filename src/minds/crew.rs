@@ -89,6 +89,10 @@ impl Plan {
         let attempt = |provider| {
             let mut session = Session::open(runtime, graph, &self.options(provider, 1))?;
             let proven = proof(&mut session)?;
+            if self.batch_invariant && !steady(&mut session)? {
+                let message = "the manifest says batch_invariant, but company in a pass changes the answer".to_owned();
+                return Err(EngineError::Graph { path: graph.to_owned(), message });
+            }
             if provider != Provider::Cpu {
                 self.outruns_a_core(runtime, graph, &mut session)?;
             }
@@ -135,6 +139,24 @@ impl Plan {
     }
 }
 
+/// Whether two windows get the answers together that each gets alone, within a hundredth of the
+/// largest value: other kernels may round differently.
+fn steady(session: &mut Session) -> Result<bool, EngineError> {
+    let windows = [vec![1; 8], vec![2; 24]];
+    let together = session.run(&windows, 0)?;
+    for (window, together) in windows.iter().zip(&together) {
+        let alone = session.run(std::slice::from_ref(window), 0)?;
+        for (alone, together) in alone.iter().flatten().zip(together) {
+            let largest = alone.iter().map(|value| value.abs()).fold(0.0, f32::max);
+            let apart = alone.iter().zip(together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            if apart > largest / 100.0 {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 fn outruns(per_window: Duration, on_a_core: Duration) -> Result<(), EngineError> {
     if per_window > on_a_core { Err(EngineError::Slow { per_window, on_a_core }) } else { Ok(()) }
 }
@@ -176,6 +198,9 @@ fn first_usable<T, E: Display>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::manifest::Folder;
     use super::*;
 
     const ALL: [Provider; 3] = [Provider::Tensorrt, Provider::Cuda, Provider::Cpu];
@@ -206,12 +231,27 @@ mod tests {
         let refused = outruns(slow, fast).unwrap_err().to_string();
         assert_eq!(refused, "it takes 40.0 ms for a window, one core of the CPU 20.0 ms");
         // The measurement itself, with the CPU in the part of the card: either may win.
-        let graph = Path::new("models/onnx/flash-trunk/model.onnx");
-        let (runtime, outputs) = (Runtime::load().unwrap(), vec!["jailbreak_logits".to_owned()]);
-        let (providers, batch) = (vec![Provider::Cpu], None);
-        let plan = Plan { providers, threads: 1, batch, batch_invariant: true, max_tokens: 16, outputs };
-        let (mut card, (), _) = plan.open(&runtime, graph, |_| Ok(())).unwrap();
-        assert!(matches!(plan.outruns_a_core(&runtime, graph, &mut card), Ok(()) | Err(EngineError::Slow { .. })));
+        let (runtime, graph, plan) = shipped(false);
+        let (mut card, (), _) = plan.open(&runtime, &graph, |_| Ok(())).unwrap();
+        assert!(matches!(plan.outruns_a_core(&runtime, &graph, &mut card), Ok(()) | Err(EngineError::Slow { .. })));
+    }
+
+    #[test]
+    fn manifests_tell_the_truth_about_batching() {
+        let (runtime, graph, plan) = shipped(false);
+        let (mut session, (), _) = plan.open(&runtime, &graph, |_| Ok(())).unwrap();
+        let truth = Folder::open(Path::new("models/onnx"), "mom-jailbreak-flash").unwrap().manifest.batch_invariant;
+        assert_eq!(steady(&mut session).unwrap(), truth);
+        // A manifest that claims it without cause is refused.
+        let (runtime, graph, plan) = shipped(true);
+        assert_eq!(plan.open(&runtime, &graph, |_| Ok(())).is_ok(), truth);
+    }
+
+    fn shipped(batch_invariant: bool) -> (Runtime, PathBuf, Plan) {
+        let graph = PathBuf::from("models/onnx/flash-trunk/model.onnx");
+        let (providers, outputs) = (vec![Provider::Cpu], vec!["jailbreak_logits".to_owned()]);
+        let plan = Plan { providers, threads: 1, batch: None, batch_invariant, max_tokens: 16, outputs };
+        (Runtime::load().unwrap(), graph, plan)
     }
 
     #[test]
