@@ -109,7 +109,7 @@ impl Plan {
         let windows = limit.windows.min(limit.tokens / self.max_tokens.max(1)).max(1);
         let window = vec![1; self.max_tokens];
         let per_window = quickest(session, &vec![window.clone(); windows])? / windows as u32;
-        let mut core = Session::open(runtime, graph, &self.options(Provider::Cpu, 1))?;
+        let mut core = Session::open(runtime, graph, &Options::one_core(self.outputs.clone()))?;
         outruns(per_window, quickest(&mut core, &[window])?)
     }
 

@@ -117,6 +117,13 @@ pub(super) struct Options {
     pub(super) outputs: Vec<String>,
 }
 
+impl Options {
+    /// On one core.
+    pub(super) fn one_core(outputs: Vec<String>) -> Self {
+        Self { provider: Provider::Cpu, helpers: Vec::new(), threads: 1, largest: [1; 2], outputs }
+    }
+}
+
 /// One graph, ready to run.
 pub(super) struct Session {
     session: session::Session,

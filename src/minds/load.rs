@@ -234,12 +234,12 @@ fn open(
         Ok(started.elapsed())
     };
     let (mut session, warm_up, refused) = plan.open(runtime, &graph, proof)?;
-    let known = heads.similarity.as_ref().map(|mind| meanings(&reader, &mut session, mind.head, exemplars));
     let provider = session.provider;
-    let sessions = plan.crew(runtime, &graph, session, proof)?;
-    if let (Some(similarity), Some(known)) = (&mut heads.similarity, known) {
-        similarity.exemplars = known?;
+    if let Some(similarity) = &mut heads.similarity {
+        similarity.exemplars = meanings(&reader, &mut session, similarity.head, exemplars)?;
     }
+    let again = |session: &mut Session| embed(&reader, session, WARM_UP).map_err(fault);
+    let sessions = plan.crew(runtime, &graph, session, again)?;
     let padding = i64::from(reader.tokenizer.padding);
     let (known, metrics) = (Arc::clone(&loaded.known), Arc::clone(&loaded.metrics));
     let engine = Engine::start(sessions, padding, plan.limit(provider), known, metrics).map_err(LoadError::Thread)?;
@@ -305,9 +305,7 @@ impl Chosen<'_> {
 
     /// What its answers depend on beside the text: the hashes of its files.
     fn identity(&self) -> impl Iterator<Item = &str> {
-        let manifest = &self.folder.manifest;
-        let files = [&manifest.graph.file, &manifest.tokenizer.file];
-        files.into_iter().map(|file| manifest.files.get(file).map_or(file.as_str(), String::as_str))
+        self.folder.manifest.files.values().map(String::as_str)
     }
 }
 
