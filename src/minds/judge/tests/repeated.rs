@@ -37,6 +37,8 @@ async fn an_exact_repeat_is_answered_from_memory() {
         (second.windows, second.prompt_tokens, second.judged)
     );
     assert_eq!(["hit", "miss"].map(|outcome| lookups(&minds, "request", outcome)), [1.0, 1.0]);
+    let scored = |mind: &str| metric(&minds, &format!(r#"mom_minds_score_count{{mind="{mind}"}}"#));
+    assert_eq!(["mom-brain-flash", "mom-jailbreak-flash", "mom-pii-flash"].map(scored), [2.0; 3]);
     let bytes = metric(&minds, "mom_minds_cache_bytes");
     assert!((4_000.0..100_000.0).contains(&bytes), "{bytes}");
     let mut unguarded = plain(text);
