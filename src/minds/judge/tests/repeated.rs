@@ -1,5 +1,8 @@
 //! What was judged before, or is being judged, is not judged again.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use futures_util::future::join_all;
 
 use super::*;
@@ -71,27 +74,31 @@ async fn an_unavailable_verdict_is_never_remembered() {
 
 #[tokio::test]
 async fn identical_text_in_flight_is_judged_once() {
-    let minds = minds_with_cache(0, |_, _| {});
+    let minds = minds(|_, mind| mind.threads = 1);
     let text = story("Heinrich", 60);
     let crowd = join_all((0..8).map(|_| minds.judge(plain(&text)))).await;
     assert!(crowd.iter().all(|judgement| judgement.jailbreak == crowd[0].jailbreak && judgement.pii == crowd[0].pii));
     let one = crowd[0].windows as f64;
-    let [hits, shared, misses] = windows(&minds);
-    assert_eq!((hits, shared + misses), (0.0, 8.0 * one));
-    // A late asker may find a window that has just landed.
-    assert!((one..2.0 * one).contains(&misses), "{misses} of {one}");
+    let [_, shared, misses] = windows(&minds);
+    assert!(shared >= 1.0 && misses == one, "{shared} {misses}");
 }
 
 #[tokio::test]
 async fn the_first_to_ask_may_leave() {
-    let minds = minds_with_cache(0, |_, _| {});
+    let minds = minds_with_cache(0, |_, mind| mind.threads = 1);
     let text = story("Ida", 60);
-    let first = tokio::time::timeout(Duration::from_millis(30), minds.judge(plain(&text)));
-    let (first, second) = tokio::join!(first, minds.judge(plain(&text)));
-    assert!(first.is_err(), "it was to leave before the end");
-    assert!(second.jailbreak.verdict().is_some() && second.intent.verdict().is_some());
+    let mut first = Box::pin(minds.judge(plain(&text)));
+    let mut second = Box::pin(minds.judge(plain(&text)));
+    // Short enough to be read on this thread: one poll asks for all windows.
+    for asker in [&mut first, &mut second] {
+        assert!(poll_fn(|context| Poll::Ready(asker.as_mut().poll(context).is_pending())).await);
+    }
+    drop(first);
+    let judgement = second.await;
+    assert!(judgement.jailbreak.verdict().is_some() && judgement.intent.verdict().is_some());
     let [_, shared, misses] = windows(&minds);
-    assert_eq!((shared, misses), (second.windows as f64, second.windows as f64));
+    let both = 2.0 * judgement.windows as f64;
+    assert!(shared >= 1.0 && shared + misses == both, "{shared} and {misses} of {both}");
 }
 
 #[tokio::test]
