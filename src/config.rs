@@ -117,8 +117,8 @@ pub struct Mind {
     /// Defaults: `closed` for the guards, `default` for the others.
     #[serde(default)]
     pub on_error: Option<OnError>,
-    /// Most windows in one forward pass. Left out: as many as pays where the manifest says
-    /// that batching changes no score, else 1.
+    /// Most windows in one forward pass, where the manifest says that company changes no score;
+    /// else it is 1. Left out: as many as pays.
     #[serde(default)]
     pub batch: Option<usize>,
     /// Most requests waiting for this mind's engine; beyond it the verdict is unavailable.

@@ -22,7 +22,7 @@ const MOST_FOR_ONE: usize = 4;
 /// up to about 16 tokens a window there, and longer passes only keep others waiting.
 const CPU_PASS_TOKENS: usize = 128;
 
-/// Windows of one pass, where batching changes no score and nobody said how many.
+/// Windows of one pass where nobody said how many.
 const CPU_PASS_WINDOWS: usize = 8;
 const GPU_PASS_WINDOWS: usize = 64;
 
@@ -45,7 +45,7 @@ pub(super) struct Plan {
     pub(super) providers: Vec<Provider>,
     /// Cores to use; 0: all of them, up to [`MOST_THREADS`].
     pub(super) threads: usize,
-    /// Most windows in one pass; `None`: as many as pays, where that changes no score.
+    /// Most windows in one pass, where that changes no score; `None`: as many as pays.
     pub(super) batch: Option<usize>,
     /// A window's answer does not depend on what else is in its pass.
     pub(super) batch_invariant: bool,
@@ -60,8 +60,8 @@ impl Plan {
             Provider::Cpu => (CPU_PASS_WINDOWS, CPU_PASS_TOKENS),
             Provider::Cuda | Provider::Tensorrt => (GPU_PASS_WINDOWS, GPU_PASS_TOKENS),
         };
-        let unasked = if self.batch_invariant { pays } else { 1 };
-        PassLimit { windows: self.batch.unwrap_or(unasked).max(1), tokens }
+        let windows = if self.batch_invariant { self.batch.unwrap_or(pays) } else { 1 };
+        PassLimit { windows: windows.max(1), tokens }
     }
 
     fn threads(&self) -> usize {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn only_graphs_that_say_so_are_batched_unasked() {
+    fn only_graphs_that_say_so_are_batched() {
         let plan = |batch, batch_invariant| {
             let (providers, outputs) = (ALL.to_vec(), Vec::new());
             Plan { providers, threads: 1, batch, batch_invariant, max_tokens: 256, outputs }
@@ -271,7 +271,7 @@ mod tests {
         let windows = |plan: Plan| [Provider::Cpu, Provider::Cuda].map(|provider| plan.limit(provider).windows);
         assert_eq!(windows(plan(None, false)), [1, 1]);
         assert_eq!(windows(plan(None, true)), [CPU_PASS_WINDOWS, GPU_PASS_WINDOWS]);
-        assert_eq!(windows(plan(Some(3), false)), [3, 3]);
+        assert_eq!([windows(plan(Some(3), false)), windows(plan(Some(3), true))], [[1, 1], [3, 3]]);
         let helpers = |provider| plan(None, true).options(provider, 1).helpers;
         assert_eq!(
             [Provider::Tensorrt, Provider::Cuda, Provider::Cpu].map(helpers),
