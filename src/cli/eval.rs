@@ -12,10 +12,10 @@ use futures_util::stream;
 use super::Failure;
 use super::judging::{self, Choice, IN_FLIGHT};
 use super::progress::Progress;
+use super::rows;
 use crate::eval::Report;
 use crate::minds::{Given, Input, Judgement, Minds, Part};
 
-mod rows;
 mod tasks;
 
 #[derive(Debug, clap::Args)]
