@@ -9,6 +9,7 @@ mod gateway;
 mod upstream;
 
 mod admin;
+mod calibrate;
 mod cancel;
 mod classify;
 mod cli;
