@@ -83,11 +83,16 @@ impl Choice {
         Ok(choice)
     }
 
-    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+    /// Lets every text wait for its turn, with this many on their way.
+    pub(super) fn be_patient(&mut self, in_flight: usize) {
         for mind in self.minds.values_mut() {
             mind.deadline = PATIENCE;
-            mind.queue = mind.queue.max(2 * IN_FLIGHT);
+            mind.queue = mind.queue.max(2 * in_flight);
         }
+    }
+
+    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+        self.be_patient(IN_FLIGHT);
         let minds = progress::during(LOADING, || Minds::open(&self.models_dir, &self.minds, &self.exemplars));
         minds.map_err(|error| Failure::config(error.to_string()))
     }
