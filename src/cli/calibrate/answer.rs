@@ -94,7 +94,8 @@ impl Answer {
             writeln!(out, "\n{}", self.config(*advised))?;
         }
         if !self.top.is_empty() {
-            writeln!(out, "\nThe highest scores. Look at them: an attack in the file spoils the threshold.")?;
+            let sought = if self.role == "pii" { "real personal data" } else { "an attack" };
+            writeln!(out, "\nThe highest scores. Look at them: {sought} in the file spoils the threshold.")?;
         }
         for scored in &self.top {
             let text = if show { format!("  {}", Value::from(shortened(&scored.text))) } else { String::new() };
