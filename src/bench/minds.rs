@@ -116,9 +116,9 @@ impl Stack {
     /// Every length once, and many at once: buffers grow to what they need.
     async fn warm_up(&self, texts: &Arc<Mutex<Texts>>, clients: usize) {
         for tokens in [SHORT, MEDIUM] {
-            self.in_turn(texts, tokens, Duration::ZERO, 2).await;
+            self.in_turn(texts, tokens, Instant::now(), 2).await;
         }
-        self.at_once(texts, SHORT, clients, Duration::from_millis(300)).await;
+        self.at_once(texts, SHORT, clients, Instant::now() + Duration::from_millis(300)).await;
     }
 }
 
@@ -149,8 +149,8 @@ impl Bench<'_> {
         let (ours, naive) = self.in_turn(LONG, LEAST_LONG).await;
         let alone = timed("long_p50_ms", "8,000 tokens, one request, p50", 0.5, &ours, &naive);
         let (time, pair) = (self.plan.row / 2, (LONG, SHORT));
-        let ours = self.ours.beside(&self.texts, pair, time, LEAST_LONG).await;
-        let naive = self.naive.beside(&self.texts, pair, time, 1).await;
+        let ours = self.ours.beside(&self.texts, pair, Instant::now() + time, LEAST_LONG).await;
+        let naive = self.naive.beside(&self.texts, pair, Instant::now() + time, 1).await;
         // Not starved: a short request waits for a pass or two, not for the long one.
         let starved = timed("short_beside_p99_ms", "32 tokens beside 8,000, p99", 0.99, &ours.1, &naive.1);
         [
@@ -166,8 +166,8 @@ impl Bench<'_> {
         let (mut ours, mut naive) = (Sample::default(), Sample::default());
         let (started, turn) = (Instant::now(), self.plan.row / (2 * ROUNDS));
         while ours.times.is_empty() || started.elapsed() < self.plan.row {
-            ours.add(self.ours.in_turn(&self.texts, tokens, turn, least).await);
-            naive.add(self.naive.in_turn(&self.texts, tokens, turn, 1).await);
+            ours.add(self.ours.in_turn(&self.texts, tokens, Instant::now() + turn, least).await);
+            naive.add(self.naive.in_turn(&self.texts, tokens, Instant::now() + turn, 1).await);
         }
         (ours, naive)
     }
@@ -176,13 +176,13 @@ impl Bench<'_> {
         let (clients, turn) = (self.plan.clients, self.plan.row / (2 * ROUNDS));
         let (mut ours, mut naive) = (Sample::default(), Sample::default());
         for _ in 0..ROUNDS {
-            ours.add(self.ours.at_once(&self.texts, SHORT, clients, turn).await);
-            naive.add(self.naive.at_once(&self.texts, SHORT, clients, turn).await);
+            ours.add(self.ours.at_once(&self.texts, SHORT, clients, Instant::now() + turn).await);
+            naive.add(self.naive.at_once(&self.texts, SHORT, clients, Instant::now() + turn).await);
         }
         let known: Arc<[String]> = load::several(&self.texts, SHORT, REPEATED);
         // Once, so that each of them has been judged before.
         self.ours.once(&known).await;
-        let again = self.ours.again(&known, clients, self.plan.row / 2).await;
+        let again = self.ours.again(&known, clients, Instant::now() + self.plan.row / 2).await;
         // A stack without a memory judges again what it judged before.
         let forgetful = naive.per_second();
         let title = format!("distinct, 32 tokens, {clients} at once");

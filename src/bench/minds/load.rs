@@ -45,10 +45,10 @@ impl Stack {
         sample.incomplete += usize::from(!complete);
     }
 
-    /// One request after the other for `time`, and `least` in any case.
-    pub(super) async fn in_turn(&self, texts: &Mutex<Texts>, tokens: usize, time: Duration, least: usize) -> Sample {
+    /// One request after the other until `end`, and `least` in any case.
+    pub(super) async fn in_turn(&self, texts: &Mutex<Texts>, tokens: usize, end: Instant, least: usize) -> Sample {
         let (mut sample, started) = (Sample::default(), Instant::now());
-        while sample.times.len() < least || started.elapsed() < time {
+        while sample.times.len() < least || Instant::now() < end {
             let text = text(texts, tokens);
             self.judge(&text, &mut sample).await;
         }
@@ -56,29 +56,30 @@ impl Stack {
         sample
     }
 
-    /// `clients` that each ask as soon as they are answered.
+    /// `clients` that each ask as soon as they are answered. They share the end: one that is
+    /// answered at once lets no other begin before.
     pub(super) async fn at_once(
         &self,
         texts: &Arc<Mutex<Texts>>,
         tokens: usize,
         clients: usize,
-        time: Duration,
+        end: Instant,
     ) -> Sample {
         let run = || {
             let (stack, texts) = (self.clone(), Arc::clone(texts));
-            async move { stack.in_turn(&texts, tokens, time, 1).await }
+            async move { stack.in_turn(&texts, tokens, end, 1).await }
         };
         together((0..clients).map(|_| run())).await
     }
 
     /// The same with texts that were judged before.
-    pub(super) async fn again(&self, texts: &Arc<[String]>, clients: usize, time: Duration) -> Sample {
+    pub(super) async fn again(&self, texts: &Arc<[String]>, clients: usize, end: Instant) -> Sample {
         let run = |client: usize| {
             let (stack, texts) = (self.clone(), Arc::clone(texts));
             async move {
-                let (mut sample, started) = (Sample::default(), Instant::now());
+                let mut sample = Sample::default();
                 for text in texts.iter().cycle().skip(client) {
-                    if started.elapsed() >= time {
+                    if Instant::now() >= end {
                         break;
                     }
                     stack.judge(text, &mut sample).await;
@@ -96,17 +97,17 @@ impl Stack {
         }
     }
 
-    /// Long requests one after the other for `time`, `least` in any case, and short ones beside them.
+    /// Long requests one after the other until `end`, `least` in any case, and short ones beside them.
     pub(super) async fn beside(
         &self,
         texts: &Arc<Mutex<Texts>>,
         (long, short): (usize, usize),
-        time: Duration,
+        end: Instant,
         least: usize,
     ) -> (Sample, Sample) {
         let mut running = JoinSet::new();
         let (stack, theirs) = (self.clone(), Arc::clone(texts));
-        running.spawn(async move { stack.in_turn(&theirs, long, time, least).await });
+        running.spawn(async move { stack.in_turn(&theirs, long, end, least).await });
         let mut sample = Sample::default();
         loop {
             tokio::select! {
@@ -157,5 +158,29 @@ impl Sample {
 
     pub(super) fn per_second(&self) -> f64 {
         self.times.len() as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stack that answers at once.
+    fn instant() -> (Stack, Arc<Mutex<Texts>>) {
+        (Stack(Arc::new([])), Arc::new(Mutex::new(Texts::with(|_| 1))))
+    }
+
+    #[tokio::test]
+    async fn many_clients_take_no_longer_than_one() {
+        let (stack, texts) = instant();
+        let time = Duration::from_millis(20);
+        let known = several(&texts, 32, 4);
+        let started = Instant::now();
+        let asked = stack.at_once(&texts, 32, 200, started + time).await.times.len();
+        let again = stack.again(&known, 200, Instant::now() + time).await;
+        assert!(asked >= 200 && !again.times.is_empty());
+        // One after the other they would take 8 s.
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        assert!(again.per_second() > 100.0 && again.incomplete == 0);
     }
 }

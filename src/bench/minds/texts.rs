@@ -41,7 +41,7 @@ impl Texts {
         Self::with(|word| counts.get(word).copied().unwrap_or(1))
     }
 
-    fn with(count: impl Fn(&str) -> usize) -> Self {
+    pub(super) fn with(count: impl Fn(&str) -> usize) -> Self {
         let sentence = |line: &'static str| line.split_whitespace().map(|word| (word, count(word).max(1))).collect();
         Self { sentences: SENTENCES.lines().map(sentence).collect(), used: HashSet::new(), random: SplitMix(7) }
     }
