@@ -43,6 +43,7 @@ Examples:
   echo '{\"id\":1,\"text\":\"What is 2+2?\"}' | mom classify
   echo '{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}' | mom route
   mom eval jailbreak --data attacks.jsonl.gz
+  mom calibrate thresholds --benign monday.jsonl --budget 0.5%
 
 `mom COMMAND --help` explains each command.";
 

@@ -20,6 +20,11 @@ pub fn interval(hits: usize, trials: usize) -> Option<(f64, f64)> {
     Some((low, high))
 }
 
+/// Whether `hits` of `trials` put the interval's upper end at `rate` or below.
+pub fn shows(hits: usize, trials: usize, rate: f64) -> bool {
+    hits < trials && at_most(hits, trials, rate) <= TAIL
+}
+
 /// The fewest trials that, without a single hit, put the interval's upper end at `rate` or below.
 pub fn trials_to_show(rate: f64) -> f64 {
     (TAIL.ln() / (-rate).ln_1p()).ceil()
@@ -78,6 +83,8 @@ mod tests {
     fn the_fewest_trials_are_the_fewest() {
         let enough = trials_to_show(0.005) as usize;
         assert_eq!(enough, 736);
+        assert!(shows(0, enough, 0.005) && !shows(0, enough - 1, 0.005) && !shows(1, enough, 0.005));
+        assert!(!shows(0, 0, 0.5) && !shows(3, 3, 0.5));
         assert!(interval(0, enough).unwrap().1 <= 0.005 && interval(0, enough - 1).unwrap().1 > 0.005);
     }
 }

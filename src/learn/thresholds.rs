@@ -76,7 +76,7 @@ impl Budget {
 
     /// The most of `requests` that may be flagged for the interval's upper end to keep the budget.
     fn proves(self, requests: usize) -> Option<usize> {
-        let proves = |flagged: usize| binomial::interval(flagged, requests).is_some_and(|(_, high)| high <= self.0);
+        let proves = |flagged: usize| binomial::shows(flagged, requests, self.0);
         let (mut yes, mut no) = (proves(0).then_some(0)?, self.allows(requests) + 1);
         while yes + 1 < no {
             let middle = yes.midpoint(no);
