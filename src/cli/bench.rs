@@ -40,9 +40,9 @@ struct MindsArgs {
     /// How long a row takes, in seconds; long requests may need more.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
-    /// Requests in flight where many are.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    clients: u16,
+    /// Requests in flight where many are [default: 32; 512 for a graphics card].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    clients: Option<u16>,
     /// Leave out requests of 8,000 tokens, which take most of the time.
     #[arg(long)]
     without_long: bool,
@@ -104,7 +104,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
     let mut choice = Choice::new(args.config.as_deref())?;
-    choice.be_patient(args.clients.into());
+    let card = matches!(args.provider, Some(Device::Cuda | Device::Tensorrt));
+    let clients = args.clients.unwrap_or(if card { 512 } else { 32 }).into();
+    choice.be_patient(clients);
     if let Some(device) = args.provider {
         choice.minds.values_mut().for_each(|mind| mind.execution_providers = device.providers());
     }
@@ -116,7 +118,7 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
         minds: choice.minds,
         exemplars: choice.exemplars,
         row: Duration::from_secs(args.seconds.into()),
-        clients: args.clients.into(),
+        clients,
         long: !args.without_long,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;

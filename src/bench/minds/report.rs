@@ -151,7 +151,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\nnaive: the same graph once for each mind, asked one after the other, a window a pass. Texts are English, \
-             distinct, and counted by the minds' own tokenizer; times include tokenisation. Targets are for two cores."
+             distinct, and counted by the minds' own tokenizer; times include tokenisation. Targets are those of two \
+             cores, and for distinct requests those of a graphics card where one ran."
         )
     }
 }
