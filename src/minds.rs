@@ -33,7 +33,7 @@ mod window;
 
 pub use crate::openai::judged::{Input, Part, Place};
 pub use crew::Refusal;
-pub use engine::EngineError;
+pub use engine::{EngineError, library};
 pub use load::LoadError;
 pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};

@@ -20,6 +20,8 @@ pub(super) struct Choice {
     pub(super) models_dir: PathBuf,
     pub(super) minds: BTreeMap<String, Mind>,
     pub(super) exemplars: BTreeMap<String, Exemplar>,
+    /// The labels that count for the PII guard; `None`: all.
+    pub(super) pii_labels: Option<Vec<String>>,
 }
 
 impl Choice {
@@ -27,10 +29,12 @@ impl Choice {
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
             let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
-            return Ok(Self { models_dir: MindFolders::default().models_dir, minds, exemplars: BTreeMap::new() });
+            let models_dir = MindFolders::default().models_dir;
+            return Ok(Self { models_dir, minds, exemplars: BTreeMap::new(), pii_labels: None });
         };
-        let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
-        Ok(Self { models_dir: config.models_dir, minds: config.minds, exemplars: config.exemplars })
+        let Config { models_dir, minds, exemplars, guard, .. } =
+            Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
+        Ok(Self { models_dir, minds, exemplars, pii_labels: guard.pii.labels })
     }
 
     /// The folders of the minds that are switched on.
@@ -74,16 +78,21 @@ impl Choice {
     /// Only the mind called `name`, with its shipped settings.
     pub(super) fn alone(&self, name: &str) -> Result<Self, Failure> {
         let models_dir = self.models_dir.clone();
-        let mut choice = Self { models_dir, minds: BTreeMap::new(), exemplars: BTreeMap::new() };
+        let mut choice = Self { models_dir, minds: BTreeMap::new(), exemplars: BTreeMap::new(), pii_labels: None };
         choice.only(&[name.to_owned()])?;
         Ok(choice)
     }
 
-    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+    /// Lets every text wait for its turn, with this many on their way.
+    pub(super) fn be_patient(&mut self, in_flight: usize) {
         for mind in self.minds.values_mut() {
             mind.deadline = PATIENCE;
-            mind.queue = mind.queue.max(2 * IN_FLIGHT);
+            mind.queue = mind.queue.max(2 * in_flight);
         }
+    }
+
+    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+        self.be_patient(IN_FLIGHT);
         let minds = progress::during(LOADING, || Minds::open(&self.models_dir, &self.minds, &self.exemplars));
         minds.map_err(|error| Failure::config(error.to_string()))
     }

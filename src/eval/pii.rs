@@ -129,35 +129,50 @@ fn measure(rows: &[&Counted<'_>]) -> Report {
         .iter()
         .map(|row| row.counts.0.values().fold([0.0; 3], |sum, add| [sum[0] + add[0], sum[1] + add[1], sum[2] + add[2]]))
         .collect();
-    let total = |weights: &[f64]| {
-        sums.iter()
-            .zip(weights)
-            .fold([0.0; 3], |sum, (add, w)| [sum[0] + w * add[0], sum[1] + w * add[1], sum[2] + w * add[2]])
-    };
+    let total = |weights: &[f64]| sum(&sums, weights);
     let all = total(&vec![1.0; rows.len()]);
     report.set("n", rows.len());
     report.set("gold_spans", (all[RIGHT] + all[MISSED]) as u64);
     report.set("found_spans", (all[RIGHT] + all[WRONG]) as u64);
-    report.number("precision", ratio(all[RIGHT], all[RIGHT] + all[WRONG]));
-    report.number("recall", ratio(all[RIGHT], all[RIGHT] + all[MISSED]));
-    report.metric("f1", rows.len(), |weights| {
-        let [right, wrong, missed] = total(weights);
-        f1(right, wrong, missed)
-    });
+    rates(&mut report, rows.len(), total);
     report
 }
 
+/// Precision, recall and F1 with their intervals: rows are resampled, as spans of one text go together.
+fn rates(report: &mut Report, rows: usize, total: impl Fn(&[f64]) -> [f64; 3]) {
+    report.metric("precision", rows, |weights| {
+        let [right, wrong, _] = total(weights);
+        ratio(right, right + wrong)
+    });
+    report.metric("recall", rows, |weights| {
+        let [right, _, missed] = total(weights);
+        ratio(right, right + missed)
+    });
+    report.metric("f1", rows, |weights| {
+        let [right, wrong, missed] = total(weights);
+        f1(right, wrong, missed)
+    });
+}
+
+/// The weighted sum of the rows' counts.
+fn sum(counts: &[[f64; 3]], weights: &[f64]) -> [f64; 3] {
+    counts
+        .iter()
+        .zip(weights)
+        .fold([0.0; 3], |sum, (add, w)| [sum[0] + w * add[0], sum[1] + w * add[1], sum[2] + w * add[2]])
+}
+
 fn by_label(rows: &[&Counted<'_>]) -> Value {
-    let mut labels: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
-    for (label, add) in rows.iter().flat_map(|row| &row.counts.0) {
-        labels.entry(label).or_default().iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+    // Only the rows in which a label occurs say anything about it.
+    let mut labels: BTreeMap<&str, Vec<[f64; 3]>> = BTreeMap::new();
+    for (label, counts) in rows.iter().flat_map(|row| &row.counts.0) {
+        labels.entry(label).or_default().push(*counts);
     }
-    let parts = labels.into_iter().map(|(label, [right, wrong, missed])| {
+    let parts = labels.into_iter().map(|(label, counts)| {
+        let [right, _, missed] = sum(&counts, &vec![1.0; counts.len()]);
         let mut part = Report::default();
         part.set("gold_spans", (right + missed) as u64);
-        part.number("precision", ratio(right, right + wrong));
-        part.number("recall", ratio(right, right + missed));
-        part.number("f1", f1(right, wrong, missed));
+        rates(&mut part, counts.len(), |weights| sum(&counts, weights));
         (label.to_owned(), part.into_json())
     });
     Value::Object(parts.collect())
@@ -215,5 +230,17 @@ mod tests {
     fn nested_annotations_count_once() {
         let json = measured(&[row("Rome Georgia", &[(0, 12, "GPE"), (0, 4, "GPE")], &[(0, 12, "GPE")])]);
         assert_eq!((&json["f1"], &json["gold_spans"]), (&1.0.into(), &1.into()));
+    }
+
+    #[test]
+    fn precision_and_recall_have_intervals_by_label_too() {
+        let found = |hit: bool| row("Ann", &[(0, 3, "PERSON")], if hit { &[(0, 3, "PERSON")] } else { &[] });
+        let json = measured(&[found(true), found(false), found(true), found(true)]);
+        let ends =
+            |value: &Value| (value["recall_ci95"][0].as_f64().unwrap(), value["recall_ci95"][1].as_f64().unwrap());
+        for (low, high) in [ends(&json), ends(&json["by_label"]["PERSON"])] {
+            assert!(low < 0.75 && high > 0.75, "{json}");
+        }
+        assert_eq!(json["precision_ci95"], serde_json::json!([1.0, 1.0]));
     }
 }

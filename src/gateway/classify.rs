@@ -74,6 +74,11 @@ impl Line {
         Ok(Self { id, input })
     }
 
+    /// The id as given, and what to judge.
+    pub fn into_parts(self) -> (Box<RawValue>, Input) {
+        (self.id, self.input)
+    }
+
     /// Judges the line and renders the answer.
     pub async fn judge(self, minds: &Minds) -> Answer {
         let judgement = minds.judge(self.input).await;

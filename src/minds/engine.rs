@@ -66,6 +66,13 @@ impl Runtime {
     }
 }
 
+/// The library in use, and what it says of its build. Nothing before a mind was loaded.
+pub fn library() -> Option<String> {
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?;
+    let path = find(&places()).ok()?;
+    Some(format!("{} ({})", path.display(), ort::info().trim_start_matches("ORT Build Info: ")))
+}
+
 /// Where the library may be, most wanted first. A trailing `*` folder is expanded.
 #[expect(clippy::disallowed_methods, reason = "ORT_DYLIB_PATH is the library's own switch, not a setting of ours")]
 fn places() -> Vec<PathBuf> {

@@ -46,6 +46,9 @@ pub struct Manifest {
     /// By task; 0..1, for `similarity` -1..1.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
+    /// Rows of threshold, recall and false positive rate on held-out text, where measured.
+    #[serde(default)]
+    pub roc: Vec<[f32; 3]>,
     /// Unicode scripts the mind was trained on.
     pub scripts: Vec<String>,
     /// Share of unknown tokens beyond which a text is unreadable.
@@ -209,6 +212,11 @@ impl Folder {
             && (reference.len() != BUCKETS || reference.iter().any(|share| !(0.0..=1.0).contains(share)))
         {
             return Some(format!("score_reference must be {BUCKETS} shares between 0 and 1"));
+        }
+        if manifest.roc.iter().flatten().any(|value| !(0.0..=1.0).contains(value)) {
+            return Some(
+                "roc holds rows of threshold, recall and false positive rate, each between 0 and 1".to_owned(),
+            );
         }
         let range = if manifest.task == Task::Similarity { -1.0..=1.0 } else { 0.0..=1.0 };
         let wrong = manifest.thresholds.iter().find(|(_, value)| !range.contains(*value));

@@ -9,6 +9,8 @@ mod gateway;
 mod upstream;
 
 mod admin;
+mod bench;
+mod calibrate;
 mod cancel;
 mod classify;
 mod cli;
