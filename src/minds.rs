@@ -23,6 +23,7 @@ pub mod registry;
 mod render;
 mod secrets;
 mod spans;
+mod tags;
 mod tokenizer;
 mod verdict;
 mod window;
