@@ -382,7 +382,7 @@ def jailbreak():
 
 
 def embedding():
-    """Hidden states to be pooled."""
+    """Hidden states to be pooled, the weights in a file of their own."""
     folder = DATA / "modernbert-embedding"
     tokenizer = modernbert_tokenizer(300)
     torch.manual_seed(0)
@@ -391,6 +391,9 @@ def embedding():
     config.architectures = [type(model).__name__]
     write(folder, config, tokenizer)
     export(model, tokenizer, folder / "model.onnx", "last_hidden_state")
+    graph = onnx.load(folder / "model.onnx")
+    (folder / "model.onnx_data").unlink(missing_ok=True)
+    onnx.save(graph, folder / "model.onnx", save_as_external_data=True, location="model.onnx_data", size_threshold=1024)
     record(model, tokenizer, folder, "last_hidden_state", PROBES[:6])
 
 
