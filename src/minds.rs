@@ -12,6 +12,7 @@ use crate::config::{Config, Exemplar, Mind, Provider};
 mod batch;
 mod encoder;
 mod engine;
+pub mod import;
 mod judge;
 mod load;
 mod manifest;
