@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ort::ep;
+use ort::logging::LogLevel;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{self, RunOptions, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
@@ -57,6 +58,13 @@ impl Runtime {
         let environment =
             builder.with_name("mom").with_telemetry(false).build().map_err(|error| bad(error.to_string()))?;
         Ok(loaded.insert(Self(environment)).clone())
+    }
+}
+
+impl Runtime {
+    /// Faults come back as errors; from here on the library does not print them as well.
+    pub(super) fn hush(&self) {
+        self.0.set_log_level(LogLevel::Fatal);
     }
 }
 

@@ -123,6 +123,7 @@ pub fn import(request: &Request) -> Result<Report, ImportError> {
     let reader = reader(request, &source, &model)?;
 
     let runtime = Runtime::load()?;
+    runtime.hush();
     let staging = Staging::new(&request.models_dir, &request.name)?;
     let files = staging.take(&source)?;
     let mut session = staging.session(&runtime, &source)?;
@@ -195,3 +196,6 @@ fn meaning(task: Task, labels: Option<&Labels>, source: &Source, shape: Shape) -
     }
     spelling::meaning(task, &labels.names).map_err(|message| ImportError::refused(&labels.file, message))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ mod errors;
 mod fidelity;
 mod guard;
 mod headers;
+mod import;
 mod resilience;
 mod routing;
 mod storm;

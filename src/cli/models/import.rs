@@ -92,7 +92,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         force: args.force,
     };
     let report = progress::during("copying the model and trying it out", || import::import(&request));
-    let report = report.map_err(|error| Failure::new(format!("nothing imported: {error}")))?;
+    let report = report.map_err(|error| {
+        // What the library says may run over several lines.
+        let reason: Vec<_> = error.to_string().split_whitespace().map(str::to_owned).collect();
+        Failure::new(format!("nothing imported: {}", reason.join(" ")))
+    })?;
     tell(&report)?;
     Ok(ExitCode::SUCCESS)
 }
