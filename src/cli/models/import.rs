@@ -3,12 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::cli::Failure;
 use crate::cli::judging::Choice;
 use crate::cli::progress;
+use crate::config::Mind;
 use crate::minds::Task;
 use crate::minds::import::{self, Report, Request};
 
@@ -129,12 +131,29 @@ fn tell(report: &Report) -> io::Result<()> {
         "self-test",
         format!("{} texts, {} windows: numbers, right shapes, spans inside", trial.texts, trial.windows),
     )?;
-    let apart = format!("{:.1e} apart alone and in a padded batch", trial.difference);
+    let apart = trial.difference.map(|apart| format!("answers alone and in a padded batch differ by {apart:.1e}"));
+    let apart = apart.unwrap_or_else(|| "the graph takes no batch".to_owned());
     let verdict = if trial.alone() { ", so windows run one at a time" } else { "" };
     line("", format!("{apart}{verdict}"))?;
-    let time =
-        |(tokens, took): (usize, std::time::Duration)| format!("{tokens} tokens {:.1} ms", took.as_secs_f64() * 1e3);
+    let time = |(tokens, took): (usize, Duration)| format!("{tokens} tokens {:.1} ms", took.as_secs_f64() * 1e3);
     line("", format!("{}, {}", time(trial.short), time(trial.full)))?;
     line("try", format!("echo '{{\"id\":1,\"text\":\"Hello\"}}' | mom classify --mind {}", report.name))?;
-    line("use", format!("[minds.{}] model = \"{}\"", report.task.role(), report.name))
+    line("use", format!("[minds.{}] model = \"{}\"{}", report.task.role(), report.name, deadline(trial.full.1)))
+}
+
+/// A deadline that leaves room for four full windows, where the usual one does not.
+fn deadline(window: Duration) -> String {
+    let needed = (4 * window).as_millis().div_ceil(100) * 100;
+    if needed <= Mind::default().deadline.as_millis() { String::new() } else { format!(", deadline = \"{needed}ms\"") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_model_is_given_time() {
+        assert_eq!(deadline(Duration::from_millis(310)), "");
+        assert_eq!(deadline(Duration::from_millis(2010)), ", deadline = \"8100ms\"");
+    }
 }

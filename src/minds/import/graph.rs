@@ -26,6 +26,11 @@ pub(super) fn output(outputs: &[Output], embeds: bool) -> Result<Output, String>
     });
     let list = || outputs.iter().map(|output| format!("`{}`", output.name)).collect::<Vec<_>>().join(", ");
     let found = found.ok_or_else(|| format!("none of its outputs is called `{LOGITS}`; it has {}", list()))?;
+    if embeds && found.name == LOGITS {
+        return Err(
+            "it classifies: its only output is `logits`; similarity needs hidden states or an embedding".to_owned()
+        );
+    }
     match (found.bits, found.shape.len()) {
         (None, _) => Err(format!("its output `{}` is not made of 16 or 32 bit floats", found.name)),
         (_, 2 | 3) => Ok(found.clone()),

@@ -90,6 +90,9 @@ fn fault(config: &Value, family: &str, architecture: Option<&str>) -> Option<Str
     if let Some(name) = head {
         return Some(format!("{name} neither classifies nor embeds; sequence and token classifiers and encoders do"));
     }
+    if config["problem_type"] == "multi_label_classification" {
+        return Some("it gives several labels at once (problem_type); the minds' labels exclude each other".to_owned());
+    }
     let decoder = DECODERS.iter().any(|known| family.starts_with(known))
         || ["is_decoder", "is_encoder_decoder"].iter().any(|key| config[key] == true);
     decoder.then(|| format!("a model of the family `{family}` is a decoder; this imports encoders such as ModernBERT"))
@@ -121,6 +124,8 @@ mod tests {
         assert_eq!(fault("modernbert", "ModernBertForTokenClassification"), None);
         assert_eq!(fault("deberta-v2", "DebertaV2ForSequenceClassification"), None);
         assert!(super::fault(&json!({"is_encoder_decoder": true}), "new", None).is_some());
+        let several = json!({"problem_type": "multi_label_classification"});
+        assert!(super::fault(&several, "modernbert", None).unwrap().contains("several labels"));
     }
 
     #[test]

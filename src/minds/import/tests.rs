@@ -85,6 +85,7 @@ fn an_output_is_chosen_by_name_and_checked() {
     let chosen = |outputs: &[Output], embeds| graph::output(outputs, embeds).map(|output| output.name);
     assert_eq!(chosen(&[hidden(), logits()], false).unwrap(), "logits");
     assert_eq!(chosen(&[hidden(), logits()], true).unwrap(), "last_hidden_state");
+    assert!(chosen(&[logits()], true).unwrap_err().contains("classifies"));
     assert_eq!(chosen(&[output("output_0", Some(32), &[-1, 2])], false).unwrap(), "output_0");
     let fault = |outputs: &[Output]| chosen(outputs, false).unwrap_err();
     assert!(fault(&[output("a", Some(32), &[1, 2]), output("b", Some(32), &[1, 2])]).contains("`a`, `b`"));
