@@ -96,7 +96,7 @@ impl Draft<'_> {
         if meaning.tags.is_empty()
             && let Some(manifest) = manifest.as_object_mut()
         {
-            manifest.remove("tags");
+            manifest.shift_remove("tags");
         }
         manifest
     }
