@@ -140,7 +140,7 @@ pub fn import(request: &Request) -> Result<Report, ImportError> {
     let threshold = draft::threshold(task, request.threshold)?;
     let pooling = (task == Task::Similarity && shape.per_token).then(|| graph::pooling(&source)).transpose()?;
     let draft = Draft { request, source: &source, model: &model, reader: &reader, task, threshold };
-    let manifest = draft.manifest(&files, &output, pooling, trial.alone(), &meaning);
+    let manifest = draft.manifest(&files, &output, pooling, &trial, &meaning);
     staging.write(&manifest)?;
     trial::judged(staging.models_dir(), &request.name, task)
         .map_err(|message| ImportError::SelfTest { path: source.graph.clone(), message })?;

@@ -219,10 +219,7 @@ fn open(
     }
     let provider = session.provider;
     let limit = PassLimit {
-        windows: match first.folder.manifest.graph.alone {
-            true => 1,
-            false => family.iter().map(|chosen| chosen.mind.batch).min().unwrap_or(1).max(1),
-        },
+        windows: family.iter().map(|chosen| chosen.mind.batch).min().unwrap_or(1).max(1),
         tokens: if provider == Provider::Cpu { CPU_PASS_TOKENS } else { usize::MAX },
     };
     let engine = Engine::start(session, i64::from(reader.tokenizer.padding), limit).map_err(LoadError::Thread)?;

@@ -42,6 +42,10 @@ pub struct Manifest {
     /// Logits are divided by it, by head; 1 where left out.
     #[serde(default)]
     pub temperature: BTreeMap<String, f32>,
+    /// A window's answer does not depend on the other windows of its pass, so that batching
+    /// changes no score: int8 graphs with static activation scales, float graphs.
+    #[serde(default)]
+    pub batch_invariant: bool,
     /// By task; 0..1, for `similarity` -1..1.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
@@ -86,9 +90,6 @@ pub struct Graph {
     /// For `similarity`: how the vectors of tokens become one, where the graph leaves that open.
     #[serde(default)]
     pub pooling: Option<Pooling>,
-    /// A window's answer depends on what else is in the pass, so each runs alone.
-    #[serde(default)]
-    pub alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]

@@ -127,19 +127,19 @@ fn a_classifier_of_texts_answers_as_pytorch_did() {
     assert_eq!(answer["complexity"], Value::Null);
     let manifest = place.manifest(name);
     assert_eq!((&manifest["base"]["licence"], &manifest["max_tokens"]), (&json!("MIT"), &json!(256)));
-    assert_eq!(manifest["graph"]["alone"], Value::Null, "32-bit graphs may batch");
+    assert_eq!(manifest["batch_invariant"], true, "as 32-bit graphs are");
 }
 
 #[test]
 fn other_precisions_run_too() {
-    for (graph, most, alone) in [("onnx/model_fp16.onnx", 0.01, None), ("model_quantized.onnx", 0.2, Some(true))] {
+    for (graph, most, invariant) in [("onnx/model_fp16.onnx", 0.01, None), ("model_quantized.onnx", 0.2, Some(false))] {
         let (place, name) = (Place::new(), "mom-brain-small-flash");
         let graph = if graph.contains('/') { graph.to_owned() } else { format!("onnx/{graph}") };
         let said = place.imported("modernbert-sequence", name, &["--scripts", "Any", "--graph", &graph]);
         let (_, scores) = apart(&place, name);
         assert!(scores > 0.0 && scores < most, "{graph}: {scores}");
         let manifest = place.manifest(name);
-        assert!(alone.is_none() || manifest["graph"]["alone"].as_bool() == alone, "{graph}: {said}");
+        assert!(invariant.is_none() || manifest["batch_invariant"].as_bool() == invariant, "{graph}: {said}");
         assert_eq!(manifest["graph"]["file"], graph.strip_prefix("onnx/").unwrap());
     }
 }

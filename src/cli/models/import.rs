@@ -133,7 +133,7 @@ fn tell(report: &Report) -> io::Result<()> {
     )?;
     let apart = trial.difference.map(|apart| format!("answers alone and in a padded batch differ by {apart:.1e}"));
     let apart = apart.unwrap_or_else(|| "the graph takes no batch".to_owned());
-    let verdict = if trial.alone() { ", so windows run one at a time" } else { "" };
+    let verdict = if trial.batch_invariant() { "" } else { ", so windows run one at a time" };
     line("", format!("{apart}{verdict}"))?;
     let time = |(tokens, took): (usize, Duration)| format!("{tokens} tokens {:.1} ms", took.as_secs_f64() * 1e3);
     line("", format!("{}, {}", time(trial.short), time(trial.full)))?;

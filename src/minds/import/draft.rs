@@ -56,7 +56,7 @@ impl Draft<'_> {
         files: &BTreeMap<String, String>,
         output: &Output,
         pooling: Option<Pooling>,
-        alone: bool,
+        trial: &Trial,
         meaning: &Meaning,
     ) -> Value {
         let head = match self.task {
@@ -68,9 +68,6 @@ impl Draft<'_> {
         let mut graph = json!({"file": graph_name(&self.source.graph), "outputs": {head: output.name}});
         if let Some(pooling) = pooling {
             graph["pooling"] = if pooling == Pooling::First { "first" } else { "mean" }.into();
-        }
-        if alone {
-            graph["alone"] = true.into();
         }
         let threshold = self.threshold.map(|threshold| (self.task.to_string(), decimal(threshold)));
         let mut manifest = json!({
@@ -84,6 +81,7 @@ impl Draft<'_> {
             "max_tokens": self.reader.max_tokens,
             "overlap_tokens": self.reader.overlap,
             "temperature": {},
+            "batch_invariant": trial.batch_invariant(),
             "thresholds": threshold.into_iter().collect::<Map<_, _>>(),
             "scripts": self.scripts(),
             "max_unknown_share": decimal(MAX_UNKNOWN_SHARE),

@@ -31,7 +31,7 @@ pub(super) const TEXTS: [&str; 9] = [
 const PARAGRAPH: &str = "The harbour was quiet that morning, and Zoë Krämer from Oslo counted 17 boats: 你好. ";
 
 /// Largest difference between a text's answers alone and beside longer ones, in shares of the
-/// largest value, from which windows run alone. Rounding of 32-bit graphs stays far below;
+/// largest value, up to which windows may share a pass. Rounding of 32-bit graphs stays far below;
 /// graphs that scale int8 activations by what is in the pass do not.
 const TOLERANCE: f32 = 1e-3;
 
@@ -56,9 +56,9 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// A window's answer depends on what runs beside it.
-    pub fn alone(&self) -> bool {
-        self.difference.is_none_or(|difference| difference > TOLERANCE)
+    /// A window's answer does not depend on what runs beside it.
+    pub fn batch_invariant(&self) -> bool {
+        self.difference.is_some_and(|difference| difference <= TOLERANCE)
     }
 }
 
