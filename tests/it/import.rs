@@ -179,6 +179,26 @@ fn a_classifier_of_tokens_finds_spans() {
 }
 
 #[test]
+fn spans_are_found_anywhere_in_a_long_text() {
+    let filler = "Nobody was there, and nothing was said. ";
+    let texts: Vec<String> = [0, 20, 60]
+        .iter()
+        .map(|&before| format!("{}My name is Anna Kowalska, he said. {}", filler.repeat(before), filler.repeat(60)))
+        .collect();
+    for folder in ["modernbert-token", "mmbert-token"] {
+        let (place, name) = (Place::new(), "mom-pii-modern-flash");
+        place.imported(folder, name, &["--max-tokens", "64"]);
+        let answers = place.classify(name, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        for (text, answer) in texts.iter().zip(answers) {
+            let start = text.find("Anna").unwrap();
+            let person = answer["spans"].as_array().unwrap().iter().find(|span| span["label"] == "PERSON");
+            let person = person.unwrap_or_else(|| panic!("{folder}: {answer}"));
+            assert_eq!((&person["start"], &person["end"]), (&json!(start), &json!(start + 13)), "{folder}");
+        }
+    }
+}
+
+#[test]
 fn every_label_but_benign_counts_as_an_attack() {
     // token_type_ids, ids in 32 bits, labels only in config.json.
     let (place, name) = (Place::new(), "mom-jailbreak-bert-flash");
