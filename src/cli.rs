@@ -61,7 +61,7 @@ enum Command {
     Eval(eval::Args),
     /// Fit settings to your own traffic; print the lines for `config.toml`.
     Calibrate(calibrate::Args),
-    /// List and verify the minds on disk.
+    /// List and verify the minds on disk; import others.
     Models(models::Args),
     /// Measure this machine.
     Bench(bench::Args),

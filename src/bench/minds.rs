@@ -108,12 +108,13 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     })
 }
 
-/// Each mind by itself: what a stack with one classifier for each question does.
+/// Each mind by itself and without a memory: what a stack with one classifier for each question does.
 fn one_by_one(plan: &Plan, threads: Option<usize>) -> Result<Stack, LoadError> {
     let on = plan.minds.iter().filter(|(_, mind)| mind.enabled);
     let alone = on.map(|(role, mind)| {
-        let mind = Mind { batch: 1, threads: threads.unwrap_or(mind.threads), ..mind.clone() };
-        Minds::open(&plan.models_dir, &BTreeMap::from([(role.clone(), mind)]), &plan.exemplars)
+        let mind = Mind { batch: Some(1), threads: threads.unwrap_or(mind.threads), ..mind.clone() };
+        let alone = BTreeMap::from([(role.clone(), mind)]);
+        Minds::open_with_cache(&plan.models_dir, &alone, &plan.exemplars, 0)
     });
     Ok(Stack(alone.collect::<Result<_, _>>()?))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Failure;
 use super::progress::{self, LOADING};
 use crate::config::{Config, Exemplar, Mind, MindFolders, ROLES, flash};
-use crate::minds::{Folder, Manifest, Minds, Task};
+use crate::minds::{Folder, Manifest, Minds};
 
 /// Texts judged at once, so that the minds can batch.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -47,7 +47,7 @@ impl Choice {
         let mut kept = BTreeMap::new();
         for name in names {
             let folder = Folder::open(&self.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
-            let role = role_of(folder.manifest.task);
+            let role = folder.manifest.task.role();
             let mind = match self.minds.get(role).filter(|mind| mind.model == *name) {
                 Some(mind) => Mind { enabled: true, ..mind.clone() },
                 None => Mind { model: name.clone(), ..Mind::default() },
@@ -101,15 +101,6 @@ impl Choice {
 /// The flash mind of a role.
 fn shipped(role: &str) -> Mind {
     Mind { model: flash(role), ..Mind::default() }
-}
-
-fn role_of(task: Task) -> &'static str {
-    match task {
-        Task::Intent => "brain",
-        Task::Jailbreak => "jailbreak",
-        Task::Pii => "pii",
-        Task::Similarity => "similarity",
-    }
 }
 
 /// The runtime of a command that judges.

@@ -221,10 +221,14 @@ impl Checks<'_> {
         }
     }
 
-    /// A brain from elsewhere brings its own labels; the shipped ones have these.
+    /// A mind from elsewhere brings labels of its own; those of the design have ours.
+    fn own_labels(&self, role: &str) -> bool {
+        let ships = |model: &str| ["flash", "pro", "max"].iter().any(|size| model == format!("mom-{role}-{size}"));
+        self.config.minds.get(role).is_none_or(|mind| ships(&mind.model))
+    }
+
     fn category(&mut self, key: Key, category: &str) {
-        let shipped = self.config.minds.get("brain").is_none_or(|brain| brain.model.starts_with("mom-brain-"));
-        if shipped && !CATEGORIES.contains(&category) {
+        if self.own_labels("brain") && !CATEGORIES.contains(&category) {
             self.unknown(key, "category", category, CATEGORIES);
         }
     }
@@ -258,7 +262,7 @@ impl Checks<'_> {
             }
         }
         for (index, label) in guard.pii.labels.iter().flatten().enumerate() {
-            if !PII_LABELS.contains(&label.as_str()) {
+            if self.own_labels("pii") && !PII_LABELS.contains(&label.as_str()) {
                 self.unknown(Key::of(&["guard", "pii", "labels"]).and(index), "PII label", label, PII_LABELS);
             }
         }

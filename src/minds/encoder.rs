@@ -1,5 +1,6 @@
 //! Heads: from what the graph said about each window to one verdict. Pure.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use super::batch::Engine;
 use super::cache::Seed;
 use super::engine::Row;
+use super::manifest::Pooling;
 use super::reading::{Reader, Reading, Stream};
-use super::secrets::SECRET;
 use super::spans::{self, Found};
+use super::tags::{Tags, settle};
 use super::tokenizer::Token;
 use super::window;
 use super::{Embedding, Input, Intent, Jailbreak, Span};
@@ -58,8 +60,9 @@ pub(super) struct IntentHead {
 pub(super) struct JailbreakHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
-    /// Index of the label `jailbreak`.
-    pub(super) positive: usize,
+    /// Index of the label `benign`, and how many labels there are.
+    pub(super) benign: usize,
+    pub(super) width: usize,
     pub(super) threshold: f32,
 }
 
@@ -68,6 +71,7 @@ pub(super) struct PiiHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
     pub(super) labels: Vec<Arc<str>>,
+    pub(super) tags: Tags,
     pub(super) threshold: f32,
 }
 
@@ -75,6 +79,8 @@ pub(super) struct PiiHead {
 pub(super) struct SimilarityHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
+    /// Where the graph gives a vector per token: how they become one, and their width.
+    pub(super) pooling: Option<(Pooling, usize)>,
     pub(super) threshold: f32,
     pub(super) exemplars: Exemplars,
 }
@@ -117,8 +123,8 @@ impl Heads {
             wanted.push(("category", width(intent.category), intent.labels.len()));
             wanted.extend(intent.complexity.map(|head| ("complexity", width(head), 3)));
         }
-        wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), 2)));
-        wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.width())));
+        wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), mind.width)));
+        wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.tags.width())));
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
         }
@@ -142,7 +148,8 @@ impl JailbreakHead {
     /// The worst window decides.
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Jailbreak {
         let score = |window: &Answered<'_>| {
-            softmax(window.output(self.head), self.head.temperature).get(self.positive).copied().unwrap_or(0.0)
+            let scores = softmax(window.output(self.head), self.head.temperature).into_iter().enumerate();
+            scores.filter(|(label, _)| *label != self.benign).map(|(_, score)| score).sum()
         };
         // Not `f32::max`, which would take a broken score for a low one.
         let worst = |worst: f32, score: f32| if score > worst || score.is_nan() { score } else { worst };
@@ -151,10 +158,6 @@ impl JailbreakHead {
 }
 
 impl PiiHead {
-    fn width(&self) -> usize {
-        2 * self.labels.len() + 1
-    }
-
     /// Model spans under pattern spans, from the threshold up.
     pub(super) fn verdict(
         &self,
@@ -184,22 +187,22 @@ impl PiiHead {
     }
 
     fn pattern_label(&self, label: &'static str) -> Arc<str> {
-        debug_assert!(label == SECRET || self.labels.iter().any(|known| **known == *label));
         self.labels.iter().find(|known| ***known == *label).cloned().unwrap_or_else(|| label.into())
     }
 
     fn decode(&self, tokens: &[Token], windows: &[Answered<'_>], frame: usize) -> Vec<Found<usize>> {
-        let width = self.width();
         let ranges: Vec<Range<usize>> = windows.iter().map(|answered| answered.window.clone()).collect();
+        let width = 2 * self.labels.len() + 1;
         let mut tags = Vec::with_capacity(tokens.len() * width);
         for (answered, own) in windows.iter().zip(window::owned(&ranges)) {
-            let logits = answered.output(self.head).chunks_exact(width);
+            let logits = answered.output(self.head).chunks_exact(self.tags.width());
             let skip = frame + own.start - answered.window.start;
             for row in logits.skip(skip).take(own.len()) {
-                tags.extend(softmax(row, self.head.temperature));
+                self.tags.spread(&softmax(row, self.head.temperature), &mut tags);
             }
         }
         tags.resize(tokens.len() * width, 0.0);
+        settle(tokens, &mut tags, width);
         spans::decode(tokens, &tags, self.labels.len())
     }
 }
@@ -209,8 +212,25 @@ fn relabel<L, M>(span: Found<L>, name: impl FnOnce(L) -> M) -> Found<M> {
 }
 
 impl SimilarityHead {
+    /// Learns the width of a token's vector from the answer to a text of `tokens` tokens.
+    pub(super) fn measure(&mut self, row: Option<&Row>, tokens: usize) {
+        let values = row.and_then(|row| row.get(self.head.index)).map_or(0, Vec::len);
+        self.pooling = self.pooling.map(|(pooling, _)| (pooling, values / tokens.max(1)));
+    }
+
+    /// One window's vector, of unit length.
+    pub(super) fn vector<'a>(&self, row: &'a Row) -> Cow<'a, [f32]> {
+        let output = row.get(self.head.index).map_or(&[][..], Vec::as_slice);
+        match self.pooling {
+            None => output.into(),
+            Some((Pooling::Mean, width)) => mean_direction(output.chunks_exact(width.max(1))).into(),
+            Some((Pooling::First, width)) => mean_direction(output.chunks_exact(width.max(1)).take(1)).into(),
+        }
+    }
+
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Embedding {
-        let vector = mean_direction(windows.iter().map(|window| window.output(self.head)));
+        let windows: Vec<_> = windows.iter().map(|window| self.vector(window.row)).collect();
+        let vector = mean_direction(windows.iter().map(AsRef::as_ref));
         let best = |texts: &[Vec<f32>]| texts.iter().map(|text| dot(text, &vector)).fold(-1.0, f32::max);
         let similar_to = self.exemplars.iter().map(|(name, texts)| (name.clone(), best(texts))).collect();
         Embedding { vector: vector.into(), threshold: self.threshold, similar_to }

@@ -17,10 +17,11 @@ use super::encoder::{
     Encoder, Exemplars, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
 };
 use super::engine::{EngineError, Row, Runtime, Session};
-use super::manifest::{Folder, Kind, ManifestError, Task};
+use super::manifest::{BENIGN, Folder, Kind, ManifestError, Task};
 use super::readable::Readable;
 use super::reading::Reader;
 use super::secrets::Patterns;
+use super::tags::Tags;
 use super::tokenizer::Tokenizer;
 use super::{Input, Judgement, MindNames, MindStatus, Part};
 use crate::config::{Exemplar, Mind, Provider};
@@ -236,7 +237,9 @@ fn open(
     let (mut session, warm_up, refused) = plan.open(runtime, &graph, proof)?;
     let provider = session.provider;
     if let Some(similarity) = &mut heads.similarity {
-        similarity.exemplars = meanings(&reader, &mut session, similarity.head, exemplars)?;
+        let (rows, tokens) = embed(&reader, &mut session, WARM_UP).map_err(fault)?;
+        similarity.measure(rows.first(), tokens);
+        similarity.exemplars = meanings(&reader, &mut session, similarity, exemplars)?;
     }
     let again = |session: &mut Session| embed(&reader, session, WARM_UP).map_err(fault);
     let sessions = plan.crew(runtime, &graph, session, again)?;
@@ -264,14 +267,15 @@ fn plan(family: &[Chosen<'_>], outputs: Vec<String>) -> Plan {
 fn meanings(
     reader: &Reader,
     session: &mut Session,
-    head: Head,
+    similarity: &SimilarityHead,
     exemplars: &BTreeMap<String, Exemplar>,
 ) -> Result<Exemplars, LoadError> {
     let mut meanings = Exemplars::new();
     for (name, exemplar) in exemplars {
         let texts = exemplar.texts.iter().map(|text| {
             let (rows, _) = embed(reader, session, text)?;
-            Ok(mean_direction(rows.iter().filter_map(|row| row.get(head.index)).map(Vec::as_slice)))
+            let vectors: Vec<_> = rows.iter().map(|row| similarity.vector(row)).collect();
+            Ok(mean_direction(vectors.iter().map(AsRef::as_ref)))
         });
         let texts: Result<_, String> = texts.collect();
         let fault = |message| LoadError::Exemplar { name: name.clone(), message };
@@ -312,8 +316,9 @@ impl Chosen<'_> {
 fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
     let manifest = &chosen.folder.manifest;
     let path = chosen.folder.tokenizer();
-    let tokenizer =
+    let mut tokenizer =
         Tokenizer::load(&path).map_err(|error| LoadError::File { path: path.clone(), message: error.to_string() })?;
+    tokenizer.padding = manifest.tokenizer.pad_id.unwrap_or(tokenizer.padding);
     let manifest_fault = |message: String| LoadError::File { path: chosen.folder.path.join("manifest.json"), message };
     let readable = Readable::new(&manifest.scripts, manifest.max_unknown_share)
         .map_err(|_| manifest_fault(format!("scripts {:?} are not all Unicode scripts", manifest.scripts)))?;
@@ -348,16 +353,21 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
                 });
             }
             Task::Jailbreak => {
-                let positive = labels.iter().position(|label| label == "jailbreak").unwrap_or(1);
-                heads.jailbreak = Some(JailbreakHead { limits, head: head("jailbreak")?, positive, threshold });
+                let (benign, width) = (labels.iter().position(|label| label == BENIGN).unwrap_or(0), labels.len());
+                heads.jailbreak = Some(JailbreakHead { limits, head: head("jailbreak")?, benign, width, threshold });
             }
             Task::Pii => {
+                let fault = |message| LoadError::Role { role: chosen.role.to_owned(), message };
+                let tags = Tags::new(&chosen.folder.manifest.tags, labels).map_err(fault)?;
+                let head = head("tags")?;
                 let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-                heads.pii = Some(PiiHead { limits, head: head("tags")?, labels, threshold });
+                heads.pii = Some(PiiHead { limits, head, labels, tags, threshold });
             }
             Task::Similarity => {
-                let exemplars = Exemplars::default();
-                heads.similarity = Some(SimilarityHead { limits, head: head("embedding")?, threshold, exemplars });
+                let (head, exemplars) = (head("embedding")?, Exemplars::default());
+                // The width shows once something has run.
+                let pooling = chosen.folder.manifest.graph.pooling.map(|pooling| (pooling, 0));
+                heads.similarity = Some(SimilarityHead { limits, head, pooling, threshold, exemplars });
             }
         }
     }

@@ -13,8 +13,12 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::name::MindName;
+use super::tags::Tags;
 use super::verdict::COMPLEXITIES;
 use crate::telemetry::BUCKETS;
+
+/// The label that every jailbreak mind has; all its others are attacks.
+pub(super) const BENIGN: &str = "benign";
 
 /// The parsed file.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,8 +31,12 @@ pub struct Manifest {
     pub labels: Vec<String>,
     #[serde(default)]
     pub complexity_labels: Vec<String>,
+    /// For `pii`: what each column of the graph means, as in `B-PERSON`; where left out the
+    /// columns are `O, B-x, I-x, …` in label order.
+    #[serde(default)]
+    pub tags: Vec<String>,
     pub graph: Graph,
-    pub tokenizer: FileRef,
+    pub tokenizer: TokenizerFile,
     /// Longest window, special tokens included.
     pub max_tokens: usize,
     pub overlap_tokens: usize,
@@ -87,12 +95,38 @@ pub struct Graph {
     pub file: String,
     /// Head to the name of the graph's output.
     pub outputs: BTreeMap<String, String>,
+    /// For `similarity`: how the vectors of tokens become one, where the graph leaves that open.
+    #[serde(default)]
+    pub pooling: Option<Pooling>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    Mean,
+    /// The vector of the first token.
+    First,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FileRef {
+pub struct TokenizerFile {
     pub file: String,
+    /// Where left out, the tokenizer's `[PAD]` or `<pad>`.
+    #[serde(default)]
+    pub pad_id: Option<u32>,
+}
+
+impl Task {
+    /// The role in the configuration that a mind of this task plays.
+    pub fn role(self) -> &'static str {
+        match self {
+            Self::Intent => "brain",
+            Self::Jailbreak => "jailbreak",
+            Self::Pii => "pii",
+            Self::Similarity => "similarity",
+        }
+    }
 }
 
 /// What is wrong with a mind's folder. Every variant names the file.
@@ -235,13 +269,17 @@ impl Manifest {
         let (heads, labelled): (&[&str], bool) = match self.task {
             Task::Intent => (&["category"], !self.labels.is_empty()),
             Task::Jailbreak => {
-                (&["jailbreak"], self.labels.len() == 2 && self.labels.iter().any(|label| label == "jailbreak"))
+                let benign = self.labels.iter().filter(|label| *label == BENIGN).count();
+                (&["jailbreak"], self.labels.len() > 1 && benign == 1)
             }
             Task::Pii => (&["tags"], !self.labels.is_empty()),
             Task::Similarity => (&["embedding"], self.labels.is_empty()),
         };
         if !labelled {
             return Some(format!("the labels do not fit the task {}", self.task));
+        }
+        if let Err(fault) = Tags::new(&self.tags, &self.labels) {
+            return Some(fault);
         }
         if let Some(head) = heads.iter().find(|head| !self.graph.outputs.contains_key(**head)) {
             return Some(format!("graph.outputs lacks `{head}`"));
@@ -290,7 +328,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
+pub(super) fn sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];

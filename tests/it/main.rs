@@ -19,6 +19,7 @@ mod errors;
 mod fidelity;
 mod guard;
 mod headers;
+mod import;
 mod providers;
 mod resilience;
 mod routing;

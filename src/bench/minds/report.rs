@@ -222,6 +222,7 @@ mod tests {
             role: "jailbreak".into(),
             name: "mom-jailbreak-flash".into(),
             provider,
+            refused: Vec::new(),
             ready: true,
             warm_up: std::time::Duration::ZERO,
         };

@@ -316,3 +316,16 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_mind_from_elsewhere_brings_labels_of_its_own() {
+    let with = |brain: &str, pii: &str| {
+        let minds = format!("[minds.brain]\nmodel = \"{brain}\"\n[minds.pii]\nmodel = \"{pii}\"\n");
+        let guard = "[guard]\npii = { action = \"flag\", labels = [\"BADGE_ID\"] }\n";
+        let route = "[[routes]]\nname = \"x\"\nwhen = { category = \"astrology\", pii = [\"BADGE_ID\"] }\n";
+        faults(&format!("{minds}{guard}{route}candidates = [\"one\"]\n{SMALLEST}"), &[])
+    };
+    assert_eq!(with("mom-brain-modern-flash", "mom-pii-modern-flash"), "");
+    let shipped = with("mom-brain-pro", "mom-pii-flash");
+    assert_eq!((shipped.matches("astrology").count(), shipped.matches("BADGE_ID").count()), (1, 2), "{shipped}");
+}
