@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::batch::Engine;
 use super::engine::Row;
 use super::reading::{Reader, Reading, Stream};
-use super::secrets::SECRET;
+use super::merge::{self, Marked, Thresholds};
 use super::spans::{self, Found};
 use super::tokenizer::Token;
 use super::window;
@@ -65,7 +65,7 @@ pub(super) struct PiiHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
     pub(super) labels: Vec<Arc<str>>,
-    pub(super) threshold: f32,
+    pub(super) thresholds: Thresholds,
 }
 
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl PiiHead {
         2 * self.labels.len() + 1
     }
 
-    /// Model spans under pattern spans, from the threshold up.
+    /// What the model and the patterns found, as `merge` combines them.
     pub(super) fn verdict(
         &self,
         input: &Input,
@@ -160,29 +160,35 @@ impl PiiHead {
         windows: &[Answered<'_>],
         frame: usize,
     ) -> Vec<Span> {
-        let mut found = Vec::new();
+        let mut model: Vec<Marked> = Vec::new();
         for stream in windows.chunk_by(|a, b| std::ptr::eq(a.stream, b.stream)) {
             let Some(first) = stream.first() else { continue };
-            found.extend(self.decode(&first.stream.tokens, stream, frame));
+            let found = self.decode(&first.stream.tokens, stream, frame);
+            model.extend(found.into_iter().map(|span| self.marked(span)));
         }
-        let name = |label: usize| self.labels.get(label).cloned().unwrap_or_default();
-        let under = found.into_iter().map(|span| relabel(span, name)).collect();
-        let over = reading.patterns.iter().cloned().map(|span| relabel(span, |label| self.pattern_label(label)));
-        let spans = spans::overlay(under, over.collect());
-        let sure = spans.into_iter().filter(|span| span.score >= self.threshold);
-        sure.map(|span| Span {
-            place: input.parts.get(span.part as usize).and_then(|part| part.place),
-            start: span.start as usize,
-            end: span.end as usize,
-            label: span.label,
-            score: span.score,
-        })
-        .collect()
+        let mut spans = Vec::new();
+        for (index, part) in (0_u32..).zip(&input.parts) {
+            let mine: Vec<Marked> = model.iter().filter(|span| span.part == index).cloned().collect();
+            let seen: Vec<_> = reading.patterns.iter().filter(|seen| seen.found.part == index).cloned().collect();
+            if mine.is_empty() && seen.is_empty() {
+                continue;
+            }
+            let text: Vec<char> = part.text.chars().collect();
+            let merged = merge::merge(&text, mine, seen, self.thresholds);
+            spans.extend(merged.into_iter().map(|span| Span {
+                place: part.place,
+                start: span.start as usize,
+                end: span.end as usize,
+                label: span.label,
+                score: span.score,
+            }));
+        }
+        spans
     }
 
-    fn pattern_label(&self, label: &'static str) -> Arc<str> {
-        debug_assert!(label == SECRET || self.labels.iter().any(|known| **known == *label));
-        self.labels.iter().find(|known| ***known == *label).cloned().unwrap_or_else(|| label.into())
+    fn marked(&self, span: Found<usize>) -> Marked {
+        let label = self.labels.get(span.label).cloned().unwrap_or_default();
+        Found { part: span.part, start: span.start, end: span.end, label, score: span.score }
     }
 
     fn decode(&self, tokens: &[Token], windows: &[Answered<'_>], frame: usize) -> Vec<Found<usize>> {
@@ -199,10 +205,6 @@ impl PiiHead {
         tags.resize(tokens.len() * width, 0.0);
         spans::decode(tokens, &tags, self.labels.len())
     }
-}
-
-fn relabel<L, M>(span: Found<L>, name: impl FnOnce(L) -> M) -> Found<M> {
-    Found { part: span.part, start: span.start, end: span.end, label: name(span.label), score: span.score }
 }
 
 impl SimilarityHead {

@@ -16,9 +16,10 @@ use super::encoder::{
 };
 use super::engine::{EngineError, Options, Row, Runtime, Session};
 use super::manifest::{Folder, Kind, ManifestError, Task};
+use super::merge::Thresholds;
 use super::readable::Readable;
 use super::reading::Reader;
-use super::secrets::Patterns;
+use super::patterns::Patterns;
 use super::tokenizer::Tokenizer;
 use super::{Input, MindNames, MindStatus, Part};
 use crate::config::{Exemplar, Mind, Provider};
@@ -291,7 +292,9 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
             }
             Task::Pii => {
                 let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-                heads.pii = Some(PiiHead { limits, head: head("tags")?, labels, threshold });
+                // The manifest's threshold is fitted to the model's scores; the operator's counts for both.
+                let thresholds = Thresholds { model: threshold, patterns: chosen.mind.threshold.unwrap_or(0.0) };
+                heads.pii = Some(PiiHead { limits, head: head("tags")?, labels, thresholds });
             }
             Task::Similarity => {
                 let exemplars = Exemplars::default();

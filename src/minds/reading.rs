@@ -8,9 +8,8 @@ use std::ops::Range;
 use tokio::time::Instant;
 
 use super::normalise::normalise;
+use super::patterns::{Patterns, Sighting};
 use super::readable::{Letters, Readable};
-use super::secrets::Patterns;
-use super::spans::Found;
 use super::tokenizer::{Token, Tokenizer, TokenizerError};
 use super::window;
 use super::{Input, JudgedPart, Part};
@@ -34,7 +33,7 @@ pub(super) struct Reading {
     pub(super) streams: Vec<Stream>,
     pub(super) judged: Vec<JudgedPart>,
     pub(super) prompt_tokens: u64,
-    pub(super) patterns: Vec<Found<&'static str>>,
+    pub(super) patterns: Vec<Sighting>,
     /// Every stretch of what the guards read is readable; and the whole of it, taken together.
     pub(super) guards_readable: bool,
     pub(super) mostly_readable: bool,

@@ -1,0 +1,155 @@
+//! Words of closed lists: forms of address, legal forms of companies, countries,
+//! nationalities and religions. Pure.
+//!
+//! These fill what the model leaves open; words that are also something else (a first name,
+//! a bird, a language) are not in the lists or need the right neighbours.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+
+use super::Hit;
+
+const COUNTRIES: &str = include_str!("countries.txt");
+const NATIONALITIES: &str = include_str!("nationalities.txt");
+
+/// A form of address before a capitalised name; groups: the form, the name.
+const ADDRESSED: &str = r"\b((?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sgt|Capt|Messrs)\b\.?|Miss|Sir|Madam|Mister|Professor|Herr|Frau|Monsieur|Madame|Mademoiselle|Señora?|Senhora?|Signora?|Dame|Lord|Lady) {1,2}((?:[\p{Lu}][\p{L}'’-]*\.? ){0,3}[\p{Lu}][\p{L}'’-]+)";
+/// As [`ADDRESSED`], for one word.
+const HONORIFICS: &str = "mr mrs ms mx dr prof rev hon sgt capt miss sir madam mister professor herr frau monsieur madame mademoiselle señor señora lord lady dame";
+
+const COMPANY: &str = r"\b((?:[\p{Lu}0-9][\p{L}0-9&'’.-]*,? (?:of |& )?){1,5}(?:Inc|Ltd|LLC|LLP|PLC|Plc|Corp|Corporation|Incorporated|Limited|GmbH|S\.A|S\.p\.A|S\.r\.l|S\.L|S\.L\.U|B\.V|N\.V|Pty|SARL|Oyj?|ApS|A/S|KGaA)\b\.?)";
+/// Words that start a sentence or a field rather than a company's name.
+const OPENERS: &str = "a an and at by contact dear for from in my of on our the their to we with when where who why is was are employer company organization customer client vendor sender recipient";
+
+#[derive(Debug)]
+pub(super) struct Names {
+    addressed: Regex,
+    company: Regex,
+    word: Regex,
+    countries: Lists,
+    nationalities: Lists,
+}
+
+/// Names of one or several words.
+#[derive(Debug)]
+struct Lists {
+    whole: BTreeSet<&'static str>,
+    /// First words of those of several words.
+    longest: usize,
+}
+
+impl Names {
+    pub(super) fn new() -> Result<Self, regex::Error> {
+        Ok(Self {
+            addressed: Regex::new(ADDRESSED)?,
+            company: Regex::new(COMPANY)?,
+            word: Regex::new(r"[\p{L}'’-]+")?,
+            countries: Lists::of(COUNTRIES),
+            nationalities: Lists::of(NATIONALITIES),
+        })
+    }
+
+    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+        for captures in self.addressed.captures_iter(text) {
+            let (Some(form), Some(name)) = (captures.get(1), captures.get(2)) else { continue };
+            if !is_street(text, form.as_str(), form.start()) {
+                hits.push(Hit::sure(form.start(), form.end(), "TITLE", 0.92));
+                hits.push(Hit::filler(name.start(), name.end(), "PERSON", 0.85));
+            }
+        }
+        for company in self.company.captures_iter(text).filter_map(|captures| captures.get(1)) {
+            let start = company.start() + opening(company.as_str());
+            if company.end() - start > 6 {
+                hits.push(Hit::sure(start, company.end(), "ORGANIZATION", 0.9));
+            }
+        }
+        self.listed(text, hits);
+    }
+
+    fn listed(&self, text: &str, hits: &mut Vec<Hit>) {
+        let words: Vec<(usize, usize)> = self.word.find_iter(text).map(|word| (word.start(), word.end())).collect();
+        let shouted = !text.chars().any(char::is_lowercase);
+        let quiet = !text.chars().any(char::is_uppercase);
+        let mut next = 0;
+        while next < words.len() {
+            let at = next;
+            next += 1;
+            let proper = |stretch: &str| quiet || shouted || stretch.starts_with(char::is_uppercase);
+            let (start, end) = words[at];
+            if !proper(&text[start..end]) {
+                continue;
+            }
+            let lists = [(&self.countries, "GPE"), (&self.nationalities, "NRP")];
+            let found = lists.into_iter().find_map(|(list, label)| {
+                let most = list.longest.min(words.len() - at);
+                let length = (1..=most).rev().find(|&length| list.has(&text[start..words[at + length - 1].1]))?;
+                Some((length, label))
+            });
+            let Some((length, label)) = found else { continue };
+            let end = words[at + length - 1].1;
+            next = at + length;
+            if label == "GPE" || is_people(text, start, end) {
+                hits.push(Hit::filler(start, end, label, 0.85));
+            }
+        }
+    }
+}
+
+impl Lists {
+    fn of(file: &'static str) -> Self {
+        let whole: BTreeSet<&str> = file.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let longest = whole.iter().map(|name| name.split(' ').count()).max().unwrap_or(1);
+        Self { whole, longest }
+    }
+
+    fn has(&self, stretch: &str) -> bool {
+        stretch.len() <= 48 && self.whole.contains(stretch.trim_end_matches("'s").to_lowercase().as_str())
+    }
+}
+
+/// Whether `name` is a country's, whatever its case.
+pub(in crate::minds) fn is_country(name: &str) -> bool {
+    let name = name.to_lowercase();
+    COUNTRIES.lines().any(|country| country == name)
+}
+
+/// Whether `word` is a form of address, with or without its full stop.
+pub(in crate::minds) fn is_honorific(word: &str) -> bool {
+    let word = word.trim_end_matches('.').to_lowercase();
+    HONORIFICS.split(' ').any(|honorific| honorific == word)
+}
+
+/// `2978 Willow Dr. Springfield`: a drive, no doctor.
+fn is_street(text: &str, form: &str, at: usize) -> bool {
+    let line = text[..at].rsplit('\n').next().unwrap_or_default();
+    let mut words = line.split_whitespace().rev().take(4);
+    form.starts_with("Dr") && words.next().is_some_and(|word| word.starts_with(char::is_uppercase)) && words.any(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Bytes of the words that only lead up to a company's name.
+fn opening(company: &str) -> usize {
+    let mut skipped = 0;
+    for word in company.split_inclusive(' ') {
+        if !OPENERS.split(' ').any(|opener| word.trim().eq_ignore_ascii_case(opener)) {
+            break;
+        }
+        skipped += word.len();
+    }
+    skipped
+}
+
+/// A nationality, unless it names a language or is part of a name.
+fn is_people(text: &str, start: usize, end: usize) -> bool {
+    let last = text[..start].split_whitespace().next_back().unwrap_or_default().to_lowercase();
+    let rest = &text[end..];
+    let next = rest.split_whitespace().next().unwrap_or_default().trim_matches(|c: char| !c.is_alphabetic());
+    let lower = next.to_lowercase();
+    let spoken = ["in", "into", "to", "speak", "speaks", "speaking", "learn", "learning", "from", "than"].contains(&last.as_str());
+    let language = ["language", "word", "words", "translation", "text", "version", "grammar", "speaker", "speakers", "lessons", "class", "and"];
+    let named = rest.starts_with(' ') && next.starts_with(char::is_uppercase) && !text[start..end].chars().all(|c| !c.is_lowercase());
+    !spoken && !language.contains(&lower.as_str()) && !(named && !STATE_WORDS.contains(&lower.as_str())) && !rest.starts_with("-")
+}
+
+/// Capitalised words that may follow a nationality without making it part of a name.
+const STATE_WORDS: &[&str] = &["border", "government", "army", "navy", "embassy", "consulate", "police", "president", "citizen", "national", "minister"];
