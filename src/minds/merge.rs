@@ -4,10 +4,11 @@
 //! 1. a model span is cleaned ([`clean`]): borders at words, no quotes or punctuation around
 //!    it, forms of address split off, nothing that its label cannot be ([`plausible`]);
 //! 2. a weak finding counts where the model marked some of it as a number too;
-//! 3. sure findings stand, the surer first; a model span of a number gives way to one, a name
+//! 3. a listed full name takes the place of the model's names inside it;
+//! 4. sure findings stand, the surer first; a model span of a number gives way to one, a name
 //!    or an address is cut where one starts;
-//! 4. fillers stand where nothing else does;
-//! 5. the pieces of one address become one.
+//! 5. fillers stand where nothing else does;
+//! 6. the pieces of one address become one.
 //!
 //! The threshold that the manifest fits is one of the model's scores and is applied to model
 //! spans only.
@@ -37,20 +38,39 @@ pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, 
     let numbers: Vec<(u32, u32)> = model.iter().filter(|span| is_number(&span.label)).map(|span| (span.start, span.end)).collect();
     let model = model.into_iter().filter(|span| span.score >= thresholds.model);
     let model: Vec<Marked> = model.flat_map(|span| clean::clean(text, span)).collect();
-    let (mut sure, mut fillers) = (Vec::new(), Vec::new());
+    let (mut sure, mut outer, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
     for Sighting { found, standing } in patterns.into_iter().filter(|sighting| sighting.found.score >= thresholds.patterns) {
         let seen = || numbers.iter().any(|&(start, end)| start < found.end && found.start < end);
         match standing {
             Standing::Sure => sure.push(named(found)),
             Standing::Weak if seen() => sure.push(named(found)),
             Standing::Weak => {}
+            Standing::Outer => outer.push(named(found)),
             Standing::Filler => fillers.push(named(found)),
         }
     }
     let sure = overlay(Vec::new(), sure);
+    let model = within(model, outer, &sure);
     let model = model.into_iter().flat_map(|span| around(text, span, &sure)).collect();
     let spans = overlay(fillers, overlay(model, sure.clone()));
     address::join(text, clean::follow_up(text, spans))
+}
+
+/// Lets each of `outer` stand for the names inside it, unless one reaches beyond or a sure
+/// finding is there.
+fn within(mut model: Vec<Marked>, outer: Vec<Marked>, sure: &[Marked]) -> Vec<Marked> {
+    let meets = |a: &Marked, b: &Marked| a.start < b.end && b.start < a.end;
+    for name in outer {
+        let fits = |span: &Marked| {
+            let inside = name.start <= span.start && span.end <= name.end;
+            !meets(span, &name) || inside && plausible::family(&span.label) == Family::Name
+        };
+        if model.iter().all(fits) && !sure.iter().any(|found| meets(found, &name)) {
+            model.retain(|span| !meets(span, &name));
+            model.push(name);
+        }
+    }
+    model
 }
 
 fn named(found: Found<&'static str>) -> Marked {

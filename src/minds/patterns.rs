@@ -34,6 +34,8 @@ pub(super) enum Standing {
     Sure,
     /// The borders of something that the model must also see there.
     Weak,
+    /// Takes the place of the model's names that lie inside it.
+    Outer,
     /// Fills a gap: stands where the model and the sure patterns say nothing.
     Filler,
 }

@@ -3,7 +3,7 @@
 //! Street, town, state and postal code that stand side by side are one address, whoever found
 //! them; a town or a postal code without a street stays what it is.
 
-use super::Marked;
+use super::{Marked, covered};
 
 /// Most code points of unmarked words between two pieces: `\n Kingdom of `.
 const BRIDGE: usize = 28;
@@ -22,6 +22,8 @@ pub(super) fn join(text: &[char], spans: Vec<Marked>) -> Vec<Marked> {
         }
         joined.push(span);
     }
+    // A number by itself, once nothing was joined to it, is no address.
+    joined.retain(|span| &*span.label != "STREET_ADDRESS" || covered(text, span.start, span.end).chars().filter(|c| c.is_alphabetic()).count() >= 2);
     joined
 }
 
@@ -45,7 +47,7 @@ fn ends_sentence(gap: &[char]) -> bool {
 /// A few capitalised words between the street and its postal code are the town's.
 fn bridges(gap: &[char], right: &Marked) -> bool {
     let words: String = gap.iter().collect();
-    let tail = matches!(&*right.label, "STREET_ADDRESS" | "ZIP_CODE");
+    let tail = matches!(&*right.label, "STREET_ADDRESS" | "ZIP_CODE") || gap.iter().any(|c| ",\n".contains(*c));
     let capital = |word: &str| word.starts_with(char::is_uppercase) || matches!(word, "of" | "the" | "de" | "do" | "da" | "del" | "la");
     let plain = gap.iter().all(|c| c.is_alphabetic() || " ,.\n-'".contains(*c));
     let starts = gap.first().is_some_and(|c| " ,\n".contains(*c));

@@ -154,10 +154,23 @@ pub(super) fn trim(text: &[char], span: &mut Marked) {
         }
         span.end -= 1;
     }
+    drop_stray_letter(text, span);
     // The full stop of `Inc.` and `Jr.` belongs to the name where the model left it out.
     let inside = covered(text, span.start, span.end);
-    if matches!(&*span.label, "PERSON" | "ORGANIZATION") && at(span.end) == '.' && suffixed(&inside) && !sentence_ends(text, span.end as usize) {
+    if matches!(&*span.label, "PERSON" | "ORGANIZATION") && at(span.end) == '.' && suffixed(&inside) {
         span.end += 1;
+    }
+}
+
+/// A lone letter of another alphabet at the end is what a broken dash left behind.
+fn drop_stray_letter(text: &[char], span: &mut Marked) {
+    let inside: Vec<char> = text.get(span.start as usize..span.end as usize).unwrap_or_default().to_vec();
+    if let [.., ' ', last] = inside.as_slice()
+        && !last.is_uppercase()
+        && !last.is_ascii_alphanumeric()
+        && family(&span.label) == Family::Name
+    {
+        span.end -= 2;
     }
 }
 
@@ -173,11 +186,6 @@ fn shortened(inside: &str) -> bool {
 /// Ends in a suffix of two words or more: `Miller Ltd`.
 fn suffixed(inside: &str) -> bool {
     inside.contains(' ') && matches!(last_word(inside).as_str(), "jr" | "sr" | "inc" | "ltd" | "corp" | "bros" | "co")
-}
-
-/// The full stop at `at` is the last character of its line, so it may end the sentence.
-fn sentence_ends(_text: &[char], _at: usize) -> bool {
-    false
 }
 
 fn without_side(text: &[char], mut span: Marked) -> Marked {

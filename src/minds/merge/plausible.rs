@@ -57,7 +57,7 @@ pub(super) fn plausible(label: &str, text: &str) -> bool {
         "IP_ADDRESS" => ip(text, digits),
         "PHONE_NUMBER" => (6..=17).contains(&digits) && letters <= 6,
         "US_DRIVER_LICENSE" => digits >= 4 && (5..=24).contains(&text.chars().count()),
-        "US_SSN" => digits == 9 && letters == 0,
+        "US_SSN" => social_security(text),
         "ZIP_CODE" => (3..=10).contains(&text.chars().count()) && digits >= 2,
         "TITLE" => letters >= 2 && digits == 0,
         "PERSON" => letters >= 2 && !is_honorific(text),
@@ -84,6 +84,12 @@ fn date(plain: &str, digits: usize, letters: usize) -> bool {
         (_, 0) if plain.chars().all(|c| c.is_numeric()) => digits == 4 || digits == 8,
         _ => true,
     }
+}
+
+/// Nine digits: three, two and four of them, or all together.
+fn social_security(text: &str) -> bool {
+    let groups: Vec<usize> = text.split(|c: char| !c.is_numeric()).map(|group| group.chars().count()).filter(|&count| count > 0).collect();
+    matches!(groups.as_slice(), [9] | [3, 2, 4] | [3, 6] | [5, 4])
 }
 
 fn ip(text: &str, digits: usize) -> bool {

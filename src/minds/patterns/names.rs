@@ -8,10 +8,27 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use super::Hit;
+use super::{Hit, Standing};
 
 const COUNTRIES: &str = include_str!("countries.txt");
 const NATIONALITIES: &str = include_str!("nationalities.txt");
+const GIVEN: &str = include_str!("given_names.txt");
+
+/// Two to four capitalised words of which the first may be a given name, initials allowed.
+const FULL_NAME: &str = r"\b([\p{Lu}][\p{L}'’]+)(?: [\p{Lu}]\.?)? (?:(?:van|von|de|der|den|da|di|la|le|el|al|bin|du) ){0,2}(?:Mc|Mac|O['’]|D['’])?[\p{Lu}][\p{L}'’-]+(?: Jr\.?| Sr\.?| II{1,2}| IV)?";
+/// What a place or a company ends in, and a person does not.
+const NO_SURNAMES: &str = "airport and apartments avenue bank bay beach bridge building center centre church city club college company corporation county court \
+    creek drive foundation group high hospital hotel house inc industries institute international island lake lane library llc ltd mall memorial \
+    mountain museum park place plaza river road school square st stadium station street studios theatre tower university valley village way \
+    day days eve fund award prize cup games theorem effect law method test syndrome disease algorithm";
+
+/// Words after which a capitalised name is a person's, or an organisation's.
+const PERSON_CUES: &str = r"\b(?i:my (?:full )?name is|my name's|his name is|her name is|(?:customer|patient|full|first|last|contact|employee|account holder)(?:'s)? ?name[:\s]{1,2}|(?:^|\n)\s*(?:name|patient|claimant|customer|client|employee|insured|beneficiary|applicant|tenant|attendee|passenger|recipient|contact|author|signed|prepared by|attn|doctor|physician|nurse|attorney|manager|supervisor|agent|user):|\bdear|sincerely,|regards,|yours truly,) {0,4}\n?((?:[\p{Lu}][\p{L}'’-]*\.? ){0,3}[\p{Lu}][\p{L}'’-]+)";
+const ORGANIZATION_CUES: &str = r"(?:\b(?i:work(?:s|ed|ing)? (?:for|at)|employed (?:by|at)|intern(?:s|ed|ing)? (?:for|at)|job at|(?:ceo|cto|cfo|coo|founder|co-founder|president|chairman|employees?) of|acquired by|invoice from)|(?:^|\n)\s*(?i:employer|company|organi[sz]ation|vendor|merchant|business name|firm|supplier|issuer|payee|seller):) {0,4}((?:[\p{Lu}0-9][\p{L}0-9&'’.-]*,? ){0,3}[\p{Lu}][\p{L}0-9&'’.-]*)";
+/// Capitalised words after those cues that are no names.
+const NO_NAMES: &str = "sir madam team all customer customers hiring manager colleague colleagues friend friends mom dad the a an my our your this that there \
+    i we he she it they home work school one everyone world reader support committee editor valued mr mrs ms dr unknown none n/a tbd monday tuesday \
+    wednesday thursday friday saturday sunday january february march april may june july august september october november december";
 
 /// A form of address before a capitalised name; groups: the form, the name.
 const ADDRESSED: &str = r"\b((?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sgt|Capt|Messrs)\b\.?|Miss|Sir|Madam|Mister|Professor|Herr|Frau|Monsieur|Madame|Mademoiselle|Señora?|Senhora?|Signora?|Dame|Lord|Lady) {1,2}((?:[\p{Lu}][\p{L}'’-]*\.? ){0,3}[\p{Lu}][\p{L}'’-]+)";
@@ -26,7 +43,11 @@ const OPENERS: &str = "a an and at by contact dear for from in my of on our the 
 pub(super) struct Names {
     addressed: Regex,
     company: Regex,
+    full_name: Regex,
+    person: Regex,
+    organization: Regex,
     word: Regex,
+    given: BTreeSet<&'static str>,
     countries: Lists,
     nationalities: Lists,
 }
@@ -35,7 +56,7 @@ pub(super) struct Names {
 #[derive(Debug)]
 struct Lists {
     whole: BTreeSet<&'static str>,
-    /// First words of those of several words.
+    /// Words of the longest one.
     longest: usize,
 }
 
@@ -44,6 +65,10 @@ impl Names {
         Ok(Self {
             addressed: Regex::new(ADDRESSED)?,
             company: Regex::new(COMPANY)?,
+            full_name: Regex::new(FULL_NAME)?,
+            person: Regex::new(PERSON_CUES)?,
+            organization: Regex::new(ORGANIZATION_CUES)?,
+            given: GIVEN.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect(),
             word: Regex::new(r"[\p{L}'’-]+")?,
             countries: Lists::of(COUNTRIES),
             nationalities: Lists::of(NATIONALITIES),
@@ -64,7 +89,32 @@ impl Names {
                 hits.push(Hit::sure(start, company.end(), "ORGANIZATION", 0.9));
             }
         }
+        self.full_names(text, hits);
+        for (cue, label) in [(&self.person, "PERSON"), (&self.organization, "ORGANIZATION")] {
+            for name in cue.captures_iter(text).filter_map(|captures| captures.get(1)) {
+                let first = name.as_str().split(' ').next().unwrap_or_default().trim_end_matches(['.', ',']).to_lowercase();
+                if !is_word_of(NO_NAMES, &first) {
+                    hits.push(Hit::filler(name.start(), name.end(), label, 0.82));
+                }
+            }
+        }
         self.listed(text, hits);
+    }
+
+    /// A known given name and a surname.
+    fn full_names(&self, text: &str, hits: &mut Vec<Hit>) {
+        let mut from = 0;
+        while let Some(captures) = self.full_name.captures_at(text, from) {
+            let (Some(all), Some(given)) = (captures.get(0), captures.get(1)) else { break };
+            let lower = given.as_str().to_lowercase();
+            let surname = all.as_str().rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_lowercase();
+            let known = self.given.contains(lower.as_str()) && !is_word_of(NO_SURNAMES, &surname) && !is_word_of(NO_NAMES, &surname);
+            if known {
+                let end = all.end() - if all.as_str().ends_with("'s") { 2 } else { 0 };
+                hits.push(Hit { start: all.start(), end, label: "PERSON", score: 0.85, standing: Standing::Outer });
+            }
+            from = if known { all.end() } else { given.end() };
+        }
     }
 
     fn listed(&self, text: &str, hits: &mut Vec<Hit>) {
@@ -94,6 +144,10 @@ impl Names {
             }
         }
     }
+}
+
+fn is_word_of(list: &str, word: &str) -> bool {
+    list.split_whitespace().any(|known| known == word)
 }
 
 impl Lists {
