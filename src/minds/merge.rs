@@ -35,16 +35,18 @@ pub(super) struct Thresholds {
 
 /// Combines the findings of one part. `text`: the part as given, in code points.
 pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, thresholds: Thresholds) -> Vec<Marked> {
-    let numbers: Vec<(u32, u32)> = model.iter().filter(|span| is_number(&span.label)).map(|span| (span.start, span.end)).collect();
+    let seen: Vec<Marked> = model.iter().filter(|span| supports(text, span)).cloned().collect();
     let model = model.into_iter().filter(|span| span.score >= thresholds.model);
     let model: Vec<Marked> = model.flat_map(|span| clean::clean(text, span)).collect();
     let (mut sure, mut outer, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
     for Sighting { found, standing } in patterns.into_iter().filter(|sighting| sighting.found.score >= thresholds.patterns) {
-        let seen = || numbers.iter().any(|&(start, end)| start < found.end && found.start < end);
+        let family = plausible::family(found.label);
+        let agrees = |span: &Marked| plausible::family(&span.label) == family && meets(span, found.start, found.end);
         match standing {
             Standing::Sure => sure.push(named(found)),
-            Standing::Weak if seen() => sure.push(named(found)),
-            Standing::Weak => {}
+            Standing::Weak if !seen.iter().any(agrees) => {}
+            Standing::Weak if family == Family::Name => outer.push(named(found)),
+            Standing::Weak => sure.push(named(found)),
             Standing::Outer => outer.push(named(found)),
             Standing::Filler => fillers.push(named(found)),
         }
@@ -59,14 +61,13 @@ pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, 
 /// Lets each of `outer` stand for the names inside it, unless one reaches beyond or a sure
 /// finding is there.
 fn within(mut model: Vec<Marked>, outer: Vec<Marked>, sure: &[Marked]) -> Vec<Marked> {
-    let meets = |a: &Marked, b: &Marked| a.start < b.end && b.start < a.end;
     for name in outer {
         let fits = |span: &Marked| {
             let inside = name.start <= span.start && span.end <= name.end;
-            !meets(span, &name) || inside && plausible::family(&span.label) == Family::Name
+            !meets(span, name.start, name.end) || inside && plausible::family(&span.label) == Family::Name
         };
-        if model.iter().all(fits) && !sure.iter().any(|found| meets(found, &name)) {
-            model.retain(|span| !meets(span, &name));
+        if model.iter().all(fits) && !sure.iter().any(|found| meets(found, name.start, name.end)) {
+            model.retain(|span| !meets(span, name.start, name.end));
             model.push(name);
         }
     }
@@ -77,13 +78,22 @@ fn named(found: Found<&'static str>) -> Marked {
     Found { part: found.part, start: found.start, end: found.end, label: found.label.into(), score: found.score }
 }
 
-fn is_number(label: &str) -> bool {
-    plausible::family(label) == Family::Number
+/// Whether a model span may lend its weight to a weak finding: a name does, a number only
+/// where it is a telephone's or cannot be what the model took it for.
+fn supports(text: &[char], span: &Marked) -> bool {
+    match plausible::family(&span.label) {
+        Family::Number => &*span.label == "PHONE_NUMBER" || !plausible::plausible(&span.label, &covered(text, span.start, span.end)),
+        _ => true,
+    }
+}
+
+fn meets(span: &Marked, start: u32, end: u32) -> bool {
+    span.start < end && start < span.end
 }
 
 /// What is left of a model span beside the sure findings.
 fn around(text: &[char], span: Marked, sure: &[Marked]) -> Vec<Marked> {
-    let over: Vec<&Marked> = sure.iter().filter(|found| found.start < span.end && span.start < found.end).collect();
+    let over: Vec<&Marked> = sure.iter().filter(|found| meets(found, span.start, span.end)).collect();
     if over.is_empty() {
         return vec![span];
     }

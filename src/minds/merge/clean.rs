@@ -27,6 +27,9 @@ pub(super) fn clean(text: &[char], span: Marked) -> Vec<Marked> {
         Family::Number => span,
     };
     trim(text, &mut span);
+    if kind == Family::Name {
+        without_small_words(text, &mut span);
+    }
     if &*span.label == "GPE" {
         span = without_side(text, span);
     }
@@ -159,6 +162,25 @@ pub(super) fn trim(text: &[char], span: &mut Marked) {
     let inside = covered(text, span.start, span.end);
     if matches!(&*span.label, "PERSON" | "ORGANIZATION") && at(span.end) == '.' && suffixed(&inside) {
         span.end += 1;
+    }
+}
+
+/// A name neither ends in `of` or `and` nor starts with one; a place not with `the` either.
+fn without_small_words(text: &[char], span: &mut Marked) {
+    const SMALL: &[&str] = &["and", "at", "by", "for", "from", "in", "of", "on", "or", "to", "with"];
+    loop {
+        let inside = covered(text, span.start, span.end);
+        let Some((first, rest)) = inside.split_once(' ') else { return };
+        if SMALL.contains(&first) || &*span.label == "GPE" && first == "the" {
+            span.start += (inside.chars().count() - rest.chars().count()) as u32;
+        } else if let Some((rest, last)) = inside.rsplit_once(' ')
+            && SMALL.contains(&last)
+        {
+            span.end -= (inside.chars().count() - rest.chars().count()) as u32;
+        } else {
+            return;
+        }
+        trim(text, span);
     }
 }
 

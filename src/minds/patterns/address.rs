@@ -14,7 +14,7 @@ const TOWN: &str = r"(?:,?\s{1,3}(?:[\p{Lu}][\p{L}'’.-]*[ -]){0,3}[\p{Lu}][\p{
 /// Streets whose kind comes first: `Rue de Rivoli 12`.
 const LEADING: &str = r"(?:Rue|Avenue|Boulevard|Via|Viale|Piazza|Corso|Calle|Avenida|Paseo|Plaza|Carrer|Rua|Travessa|Praça|Alameda|ul\.|al\.|pl\.|os\.|aleja|Largo|Chemin|Impasse|Quai|Rambla|Camino|Carretera)";
 /// Streets whose kind is part of the word: `Hauptstraße 5`.
-const TRAILING: &str = r"(?:straße|strasse|strase|str\.|gasse|weg|platz|allee|damm|ufer|ring|straat|laan|plein|gracht|kade|singel|dreef|vej|gade|gata|gatan|vägen|vegen|veien|katu|tie|kuja|utca|utja|körút)";
+const TRAILING: &str = r"(?:straße|strasse|strase|str\.|gasse|weg|platz|allee|damm|ufer|straat|laan|plein|gracht|singel|dreef|vej|gata|gatan|vägen|vegen|veien|katu|kuja|utca|utja|körút)";
 
 #[derive(Debug)]
 pub(super) struct Addresses(Vec<Regex>);

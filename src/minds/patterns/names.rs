@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
-use super::{Hit, Standing};
+use super::{Hit, Standing, stands_alone};
 
 const COUNTRIES: &str = include_str!("countries.txt");
 const NATIONALITIES: &str = include_str!("nationalities.txt");
@@ -20,6 +20,8 @@ const FULL_NAME: &str = r"\b([\p{Lu}][\p{L}'’]+)(?: [\p{Lu}]\.?)? (?:(?:van|vo
 const NO_SURNAMES: &str = "airport and apartments avenue bank bay beach bridge building center centre church city club college company corporation county court \
     creek drive foundation group high hospital hotel house inc industries institute international island lake lane library llc ltd mall memorial \
     mountain museum park place plaza river road school square st stadium station street studios theatre tower university valley village way \
+    labs foods airlines airways media solutions systems partners associates consulting technologies software motors energy sons brothers \
+    holdings enterprises ventures capital insurance services pharmaceuticals store shop cafe bar restaurant motorway highway estate court \
     day days eve fund award prize cup games theorem effect law method test syndrome disease algorithm";
 
 /// Words after which a capitalised name is a person's, or an organisation's.
@@ -35,7 +37,12 @@ const ADDRESSED: &str = r"\b((?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Hon|Sgt|Capt|Messrs)\b\
 /// As [`ADDRESSED`], for one word.
 const HONORIFICS: &str = "mr mrs ms mx dr prof rev hon sgt capt miss sir madam mister professor herr frau monsieur madame mademoiselle señor señora lord lady dame";
 
-const COMPANY: &str = r"\b((?:[\p{Lu}0-9][\p{L}0-9&'’.-]*,? (?:of |& )?){1,5}(?:Inc|Ltd|LLC|LLP|PLC|Plc|Corp|Corporation|Incorporated|Limited|GmbH|S\.A|S\.p\.A|S\.r\.l|S\.L|S\.L\.U|B\.V|N\.V|Pty|SARL|Oyj?|ApS|A/S|KGaA)\b\.?)";
+const COMPANY: &str = r"\b((?:[0-9]{1,3} )?(?:[\p{Lu}][\p{L}0-9&'’.-]* (?:& )?){0,4}[\p{Lu}][\p{L}0-9&'’.-]*,? (?:Inc|Ltd|LLC|LLP|PLC|Plc|Corp|Corporation|Incorporated|Limited|GmbH|S\.A|S\.p\.A|S\.r\.l|S\.L|S\.L\.U|B\.V|N\.V|Pty|SARL|Oyj?|ApS|A/S|KGaA)\b\.?)";
+/// Kinds of organisations; what is called so is one where the model sees a name too.
+const INSTITUTION: &str = r"\b((?:[\p{Lu}][\p{L}0-9&'’-]* (?:& )?){1,3}(?:Airlines|Airways|Associates|Bank|Consulting|Energy|Enterprises|Foods|Foundation|Group|Holdings|Hospital|Industries|Institute|Insurance|Labs|Laboratories|Logistics|Media|Motors|Partners|Pharmaceuticals|Services|Software|Solutions|Systems|Technologies|University|Ventures|(?i:and|&) (?:Sons|Brothers|Co\.?)))\b";
+/// Countries in capitals.
+const INITIALS: &str = r"\b(?:U\.S\.A\.|U\.S\.|USA|U\.K\.|UK|UAE|US)";
+
 /// Words that start a sentence or a field rather than a company's name.
 const OPENERS: &str = "a an and at by contact dear for from in my of on our the their to we with when where who why is was are employer company organization customer client vendor sender recipient";
 
@@ -43,6 +50,8 @@ const OPENERS: &str = "a an and at by contact dear for from in my of on our the 
 pub(super) struct Names {
     addressed: Regex,
     company: Regex,
+    institution: Regex,
+    initials: Regex,
     full_name: Regex,
     person: Regex,
     organization: Regex,
@@ -65,6 +74,8 @@ impl Names {
         Ok(Self {
             addressed: Regex::new(ADDRESSED)?,
             company: Regex::new(COMPANY)?,
+            institution: Regex::new(INSTITUTION)?,
+            initials: Regex::new(INITIALS)?,
             full_name: Regex::new(FULL_NAME)?,
             person: Regex::new(PERSON_CUES)?,
             organization: Regex::new(ORGANIZATION_CUES)?,
@@ -89,6 +100,10 @@ impl Names {
                 hits.push(Hit::sure(start, company.end(), "ORGANIZATION", 0.9));
             }
         }
+        for kind in self.institution.captures_iter(text).filter_map(|captures| captures.get(1)) {
+            let start = kind.start() + opening(kind.as_str());
+            hits.push(Hit { start, end: kind.end(), label: "ORGANIZATION", score: 0.82, standing: Standing::Weak });
+        }
         self.full_names(text, hits);
         for (cue, label) in [(&self.person, "PERSON"), (&self.organization, "ORGANIZATION")] {
             for name in cue.captures_iter(text).filter_map(|captures| captures.get(1)) {
@@ -108,9 +123,11 @@ impl Names {
             let (Some(all), Some(given)) = (captures.get(0), captures.get(1)) else { break };
             let lower = given.as_str().to_lowercase();
             let surname = all.as_str().rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_lowercase();
-            let known = self.given.contains(lower.as_str()) && !is_word_of(NO_SURNAMES, &surname) && !is_word_of(NO_NAMES, &surname);
+            let numbered = text[..all.start()].trim_end().ends_with(|c: char| c.is_ascii_digit());
+            let known = !numbered && self.given.contains(lower.as_str()) && !is_word_of(NO_SURNAMES, &surname) && !is_word_of(NO_NAMES, &surname);
             if known {
-                let end = all.end() - if all.as_str().ends_with("'s") { 2 } else { 0 };
+                let name = all.as_str().trim_end_matches("'s").trim_end_matches("’s").trim_end_matches(['\'', '’', '-']);
+                let end = all.start() + name.len();
                 hits.push(Hit { start: all.start(), end, label: "PERSON", score: 0.85, standing: Standing::Outer });
             }
             from = if known { all.end() } else { given.end() };
@@ -121,6 +138,10 @@ impl Names {
         let words: Vec<(usize, usize)> = self.word.find_iter(text).map(|word| (word.start(), word.end())).collect();
         let shouted = !text.chars().any(char::is_lowercase);
         let quiet = !text.chars().any(char::is_uppercase);
+        if !shouted {
+            let alone = self.initials.find_iter(text).filter(|hit| stands_alone(text, hit.start(), hit.end()));
+            hits.extend(alone.map(|hit| Hit::filler(hit.start(), hit.end(), "GPE", 0.85)));
+        }
         let mut next = 0;
         while next < words.len() {
             let at = next;

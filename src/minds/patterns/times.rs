@@ -9,7 +9,7 @@ use super::numbers::isolated;
 use super::{Hit, compile};
 
 const MONTH: &str = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|januar|februar|märz|mai|juni|juli|oktober|dezember|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro)";
-const DAY: &str = r"(?:0?[1-9]|[12][0-9]|3[01])";
+const DAY: &str = r"(?:3[01]|[12][0-9]|0?[1-9])";
 const WEEKDAY: &str = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,? )?";
 const CLOCK: &str = r"(?:[T ,]{1,2}(?:at )?[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?(?: ?[ap]\.?m\b\.?)?(?:Z|(?: ?(?:UTC|GMT))?[+-][0-9]{2}:?[0-9]{2})?)?";
 
@@ -40,10 +40,10 @@ pub(super) struct Times {
 impl Times {
     pub(super) fn new() -> Result<Self, regex::Error> {
         let dates = [
-            format!(r"(?i)[12][0-9]{{3}}-(?:0?[1-9]|1[0-2])-{DAY}{CLOCK}"),
-            format!(r"(?i)[12][0-9]{{3}}[/.](?:0?[1-9]|1[0-2])[/.]{DAY}{CLOCK}"),
-            format!(r"(?i)(?:{DAY}[/.-](?:0?[1-9]|1[0-2])|(?:0?[1-9]|1[0-2])[/.-]{DAY})[/.-](?:19|20)[0-9]{{2}}{CLOCK}"),
-            format!(r"(?i)(?:{DAY}/(?:0?[1-9]|1[0-2])|(?:0?[1-9]|1[0-2])/{DAY})/[0-9]{{2}}{CLOCK}"),
+            format!(r"(?i)[12][0-9]{{3}}-(?:1[0-2]|0?[1-9])-{DAY}{CLOCK}"),
+            format!(r"(?i)[12][0-9]{{3}}[/.](?:1[0-2]|0?[1-9])[/.]{DAY}{CLOCK}"),
+            format!(r"(?i)(?:{DAY}[/.-](?:1[0-2]|0?[1-9])|(?:1[0-2]|0?[1-9])[/.-]{DAY})[/.-](?:19|20)[0-9]{{2}}{CLOCK}"),
+            format!(r"(?i)(?:{DAY}/(?:1[0-2]|0?[1-9])|(?:1[0-2]|0?[1-9])/{DAY})/[0-9]{{2}}{CLOCK}"),
             format!(r"(?i)\b{WEEKDAY}{DAY}(?:st|nd|rd|th|\.)?(?: of| de)?[ /-]{MONTH}\b\.?,?(?: of| de)?[ /-](?:[12][0-9]{{3}}|'[0-9]{{2}})(?:{CLOCK}|:[0-9:]{{5,8}}(?: [+-][0-9]{{4}})?)"),
             format!(r"(?i)\b{WEEKDAY}{MONTH}\b\.?[ -]{DAY}(?:st|nd|rd|th)?\b,?[ -](?:[12][0-9]{{3}}|'[0-9]{{2}}\b){CLOCK}"),
             format!(r"(?i)\b{MONTH}\b\.?,? (?:19|20)[0-9]{{2}}"),
