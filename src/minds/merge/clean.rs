@@ -62,6 +62,11 @@ fn is_code_part(text: &[char], span: &Marked) -> bool {
     }
     let before = |steps: usize| start.checked_sub(steps).and_then(|at| text.get(at)).copied();
     let tied = |c: Option<char>| c.is_some_and(|c| "-_#:".contains(c));
+    let number = family(&span.label) == Family::Number;
+    let behind = || matches!((text.get(end), text.get(end + 1)), (Some('-' | '_'), Some(c)) if c.is_alphanumeric());
+    if number && (matches!(before(1), Some('-' | '_')) && before(2).is_some_and(char::is_alphanumeric) || behind()) {
+        return true;
+    }
     tied(before(1)) && before(2).is_some_and(char::is_alphabetic) || before(1).is_some_and(char::is_alphabetic) || text.get(end).is_some_and(|c| c.is_alphabetic())
 }
 

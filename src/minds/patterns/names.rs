@@ -96,8 +96,10 @@ impl Names {
         }
         for company in self.company.captures_iter(text).filter_map(|captures| captures.get(1)) {
             let start = company.start() + opening(company.as_str());
-            if company.end() - start > 6 {
-                hits.push(Hit::sure(start, company.end(), "ORGANIZATION", 0.9));
+            let whole = ["Corporation.", "Incorporated.", "Limited."].iter().any(|word| company.as_str().ends_with(word));
+            let end = company.end() - usize::from(whole);
+            if end - start > 6 {
+                hits.push(Hit::sure(start, end, "ORGANIZATION", 0.9));
             }
         }
         for kind in self.institution.captures_iter(text).filter_map(|captures| captures.get(1)) {

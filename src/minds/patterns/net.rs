@@ -80,7 +80,8 @@ impl Net {
         for hit in self.ipv4.find_iter(text) {
             let octets = hit.as_str().split('.').all(|octet| octet.parse::<u8>().is_ok());
             let before = text[..hit.start()].trim_end().to_ascii_lowercase();
-            let version = ["version", "ver", " v", "release"].iter().any(|word| before.ends_with(word));
+            let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            let version = matches!(word, "version" | "ver" | "v" | "release");
             let dotted = |c: Option<char>| c.is_some_and(|c| c == '.' || c.is_ascii_alphanumeric());
             let mut after = text[hit.end()..].chars();
             let goes_on = match after.next() {

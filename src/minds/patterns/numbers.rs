@@ -100,7 +100,10 @@ impl Numbers {
             let long = |hit: &regex::Match<'_>| digits(hit.as_str()) >= 4 && (5..=22).contains(&hit.len());
             let Some(value) = self.licence.find_iter(&text[end..reach]).find(long) else { continue };
             let (start, end) = (end + value.start(), end + value.end());
-            if cues.before(start) == Some(Kind::Licence) && stands_alone(text, start, end) {
+            let cued = cues.before(start) == Some(Kind::Licence);
+            // `DL-N15265-65`: what announces the number is its first part.
+            let start = if text[..start].ends_with("DL-") { start - 3 } else { start };
+            if cued && stands_alone(text, start, end) {
                 hits.push(Hit::sure(start, end, "US_DRIVER_LICENSE", 0.96));
             }
         }
