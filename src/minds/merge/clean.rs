@@ -16,7 +16,7 @@ const SIDES: &[&str] = &["northern", "southern", "eastern", "western", "central"
 /// The spans that `span` should have been: none, itself with better borders, or a form of
 /// address and a name.
 pub(super) fn clean(text: &[char], span: Marked) -> Vec<Marked> {
-    if is_code_part(text, &span) {
+    if is_code_part(text, &span) || &*span.label == "AGE" && is_sum_part(text, &span) {
         return Vec::new();
     }
     let kind = family(&span.label);
@@ -64,10 +64,17 @@ fn is_code_part(text: &[char], span: &Marked) -> bool {
     let tied = |c: Option<char>| c.is_some_and(|c| "-_#:".contains(c));
     let number = family(&span.label) == Family::Number;
     let behind = || matches!((text.get(end), text.get(end + 1)), (Some('-' | '_'), Some(c)) if c.is_alphanumeric());
-    if number && (matches!(before(1), Some('-' | '_')) && before(2).is_some_and(char::is_alphanumeric) || behind()) {
+    if number && (matches!(before(1), Some('-' | '_' | '+' | '*' | '/' | '=')) && before(2).is_some_and(char::is_alphanumeric) || behind()) {
         return true;
     }
     tied(before(1)) && before(2).is_some_and(char::is_alphabetic) || before(1).is_some_and(char::is_alphabetic) || text.get(end).is_some_and(|c| c.is_alphabetic())
+}
+
+/// A bare number of a formula or a measurement is no age.
+fn is_sum_part(text: &[char], span: &Marked) -> bool {
+    let before = span.start.checked_sub(1).and_then(|at| text.get(at as usize));
+    let after = text.get(span.end as usize);
+    before.is_some_and(|c| "$€£^\\*/=+-(.:<>[".contains(*c)) || after.is_some_and(|c| "%^*/=+:\\°<>".contains(*c))
 }
 
 fn joins_words(text: &[char], at: usize) -> bool {
@@ -267,7 +274,8 @@ fn zip_behind(text: &[char], place: &Marked) -> Option<Marked> {
     let value: String = text.get(start..).unwrap_or_default().iter().take_while(|c| c.is_ascii_digit() || **c == '-' || **c == ' ').take(10).collect();
     let value = value.trim_end_matches([' ', '-']);
     let groups: Vec<usize> = value.split([' ', '-']).map(str::len).collect();
-    let sized = matches!(groups.as_slice(), [4 | 5 | 6] | [3, 2] | [2, 3] | [4, 3] | [5, 4]);
+    let short = groups == [4] && gap == 2;
+    let sized = !short && matches!(groups.as_slice(), [4 | 5 | 6] | [3, 2] | [2, 3] | [4, 3] | [5, 4]);
     let year = groups == [4] && (value.starts_with("19") || value.starts_with("20"));
     let next = text.get(start + value.len());
     let ends = !next.is_some_and(|c| c.is_alphanumeric() || "/:%".contains(*c));

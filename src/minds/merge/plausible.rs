@@ -37,6 +37,11 @@ const AGE_WORDS: &[&str] = &[
     "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "teen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
 ];
 
+/// Words around the number of an age.
+const AGE_PARTS: &[&str] = &[
+    "one", "two", "three", "four", "five", "year", "years", "yr", "yrs", "month", "months", "old", "y/o", "yo", "y.o.", "of", "age", "aged", "and", "a", "half",
+];
+
 const OLDEST: u32 = 120;
 
 /// Whether `label` can be what stands there.
@@ -55,7 +60,7 @@ pub(super) fn plausible(label: &str, text: &str) -> bool {
         "EMAIL_ADDRESS" => text.contains('@') || plain.contains(" at ") || plain.contains("[at]") || plain.contains("(at)"),
         "IBAN_CODE" => letters >= 2 && digits >= 8 && text.chars().take(2).all(char::is_alphabetic),
         "IP_ADDRESS" => ip(text, digits),
-        "PHONE_NUMBER" => (6..=17).contains(&digits) && letters <= 6,
+        "PHONE_NUMBER" => telephone(&plain, digits),
         "US_DRIVER_LICENSE" => digits >= 4 && (5..=24).contains(&text.chars().count()),
         "US_SSN" => social_security(text),
         "ZIP_CODE" => (3..=10).contains(&text.chars().count()) && digits >= 2,
@@ -67,12 +72,22 @@ pub(super) fn plausible(label: &str, text: &str) -> bool {
     }
 }
 
+/// A number of years or months, with hardly more than the words for them.
 fn age(plain: &str) -> bool {
-    let digits: String = plain.chars().filter(char::is_ascii_digit).collect();
-    match digits.parse::<u32>() {
+    let mut words = plain.split(|c: char| c.is_whitespace() || c == '-').filter(|word| !word.is_empty());
+    let number = |word: &str| match word.parse::<u32>() {
         Ok(age) => age <= OLDEST,
-        Err(_) => digits.is_empty() && AGE_WORDS.iter().any(|word| plain.contains(word)),
-    }
+        Err(_) => AGE_WORDS.iter().any(|known| word.contains(known)),
+    };
+    words.clone().any(number) && words.all(|word| number(word) || AGE_PARTS.contains(&word))
+}
+
+/// Seven digits or more (six in three groups), and only what stands in a telephone number.
+fn telephone(plain: &str, digits: usize) -> bool {
+    let groups = plain.split(|c: char| !c.is_numeric()).filter(|group| !group.is_empty()).count();
+    let decimal = groups == 2 && plain.contains('.');
+    let allowed = |c: char| c.is_numeric() || c.is_whitespace() || "+()-./x,:ext\u{2010}\u{2011}\u{2012}\u{2013}".contains(c);
+    !decimal && plain.chars().all(allowed) && (digits >= 7 && digits <= 17 || digits == 6 && groups >= 3)
 }
 
 /// A number of a date's size, or a word.

@@ -18,7 +18,7 @@ pub(super) fn cards(run: &str) -> Vec<Range<usize>> {
         let longest = (first..groups.len()).rev().find(|&last| {
             let digits: Vec<u8> =
                 run[groups[first].start..groups[last].end].bytes().filter(u8::is_ascii_digit).collect();
-            is_card(&digits)
+            is_written_like_one(run, &groups[first..=last]) && is_card(&digits)
         });
         if let Some(last) = longest {
             found.push(groups[first].start..groups[last].end);
@@ -27,6 +27,21 @@ pub(super) fn cards(run: &str) -> Vec<Range<usize>> {
         first += 1;
     }
     found
+}
+
+/// One separator throughout, and groups as on a card: four digits or more but for the last, or
+/// all of one size.
+fn is_written_like_one(run: &str, groups: &[Range<usize>]) -> bool {
+    let mut gaps = groups.windows(2).map(|pair| &run[pair[0].end..pair[1].start]);
+    let first = gaps.next();
+    let one_gap = gaps.all(|gap| Some(gap) == first);
+    let (last, rest) = match groups.split_last() {
+        Some((last, rest)) => (last.len(), rest),
+        None => return false,
+    };
+    let wide = rest.iter().all(|group| group.len() >= 4);
+    let even = rest.iter().all(|group| group.len() == rest[0].len() && last <= group.len());
+    one_gap && (wide || even)
 }
 
 fn groups(run: &str) -> Vec<Range<usize>> {
@@ -107,7 +122,7 @@ mod tests {
         {
             assert_eq!(cards(valid), [0..valid.len()], "{valid}");
         }
-        for wrong in ["4111111111111112", "1234567890123452", "0000000000000000"] {
+        for wrong in ["4111 1111-1111.1111", "41 111 1111 1111111", "4111111111111112", "1234567890123452", "0000000000000000"] {
             assert!(cards(wrong).is_empty(), "{wrong}");
         }
         assert_eq!(cards("12 4111 1111 1111 1111 7"), [3..22]);

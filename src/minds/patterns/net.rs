@@ -14,12 +14,14 @@ const HOST: &str = r"(?:[\p{L}0-9-]+\.)+(\p{L}\p{L}+)(?:/[^\s<>\x22'`|)\]]*)?";
 const IPV4: &str = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}";
 const IPV6: &str = r"(?i-u)[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:.]*";
 
-/// Endings that hardly any file, abbreviation or sentence border has.
-const CLEAR_TLDS: &str = "com org net edu gov mil int info biz name io ai app dev xyz online site tech store cloud blog shop \
-    club space website live news agency digital media studio design academy uk de fr nl pl cz ch eu ru ua jp cn kr br mx \
-    ca au nz za ie se dk fi hu ro gr tr il ae tn co tv cc ng ke lu sk si hr lt lv ee pt ar cl pe ph vn th sg hk tw";
-/// Endings that are also words or file names: they need `www.`, a path or more than one dot.
-const AMBIGUOUS_TLDS: &str = "it is at be in me no us to so my am by es as do id la gg fm im ly sh rs py md ps pm cs js ml";
+/// Endings that hardly any file, abbreviation, program text or sentence border has.
+const CLEAR_TLDS: &str = "com org net edu gov mil biz io ai xyz uk de fr nl pl cz ch eu ru ua jp cn kr br mx ca au nz za ie se dk fi hu ro gr tr \
+    il ae tn tv cc ng ke lu sk si hr lt lv ee pt ar cl pe ph vn th sg hk tw";
+/// Countries whose endings are also words: they need `www.`, a path or more than one dot.
+const COUNTRY_TLDS: &str = "it at be in me no us so my am es gg fm im ly co";
+/// Endings that are also words of program text or file names: they need `www.` or a path.
+const WORD_TLDS: &str = "info int app dev online site tech store cloud blog shop club space website live news agency digital media studio design \
+    academy to by as do id is la sh rs py md ps pm cs js ml pro name";
 
 #[derive(Debug)]
 pub(super) struct Net {
@@ -120,7 +122,7 @@ fn is_site(host: &str, tld: &str, path: bool) -> bool {
     let labels = host.split('.').count();
     let named = host.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case("www"));
     let single = host.split('.').all(|label| label.chars().count() < 2);
-    one_case && !single && (known(CLEAR_TLDS) || known(AMBIGUOUS_TLDS) && (named || path || labels > 2))
+    one_case && !single && (known(CLEAR_TLDS) || known(COUNTRY_TLDS) && (named || path || labels > 2) || known(WORD_TLDS) && (named || path))
 }
 
 /// Parses, and is more than `a::b` as it stands in program text.

@@ -12,7 +12,7 @@ use super::{Hit, Standing};
 
 /// One alternative a group, the clearest first. No look-around: borders are tested in code.
 const PHONE: &str = r"(?x-u)
-    ( \+\ ?[0-9]{1,3} (?:[\ .-]?\(0?[0-9]{1,5}\))? (?:[\ .-]?[0-9]{1,8}){1,6}
+    ( \+[0-9]{1,3} (?:[\ .-]?\(0?[0-9]{1,5}\))? (?:[\ .-]?[0-9]{1,8}){1,6}
     | 00[0-9]{1,3} (?:[\ .-][0-9]{2,4}){2,5} )
   | ( (?:1[\ .-])? (?:\([0-9]{3}\)[\ .-]?|[0-9]{3}[\ .-]) [0-9]{3}[\ .-]?[0-9]{4}
     | (?:1[\ .-])? [0-9]{3}-[0-9]{3}[\ .-]?[0-9]{4} )
@@ -70,7 +70,7 @@ fn judge(form: usize, digits: usize, cued: bool, cue: Option<Kind>) -> Option<(S
         (2, 10 | 11) | (3, 7..=13) => sure(if cued { CLEAR } else { CUED }),
         (4, 9..=12) => sure(if cued { CUED } else { SHAPED }),
         (4 | 5, 6..=12) | (6, 7..=12) if cued => sure(CUED),
-        (4 | 5, 6..=12) | (6, 7..=12) => weak,
+        (4 | 5, 7..=12) | (6, 7..=11) => weak,
         _ => None,
     }
 }

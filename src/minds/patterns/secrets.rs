@@ -131,6 +131,8 @@ impl Secrets {
             }
         }
         let random = self.run.find_iter(text).filter(|run| value::is_random(run.as_str()));
+        // The content of a data URL is a file.
+        let random = random.filter(|run| !text[..run.start()].ends_with("base64,"));
         hits.extend(random.map(|run| Hit::sure(run.start(), run.end(), SECRET, ENTROPY_SCORE)));
     }
 }

@@ -64,6 +64,7 @@ fn numbers_that_are_no_telephones() {
             ("it was 1990-2001", ""),
             ("3.14159265", ""),
             ("call 911", ""),
+            ("3600000000000 + 62426244000", ""),
             ("EIN: 57-1507344", ""),
         ],
     );
@@ -90,6 +91,8 @@ fn mailboxes_sites_and_machines() {
             ("www.example.it", "www.example.it"),
             ("the end.In short, main.rs, e.g. this.is", ""),
             ("x@example.com", ""),
+            ("self.borrower.name = user.profile.id", ""),
+            ("docs at my.example.info/start", "my.example.info/start"),
         ],
     );
     check(

@@ -109,6 +109,7 @@ fn talk_about_secrets_is_not_one() {
         "see https://example.com/some/long/path/with/many/words/in/it",
         "the secret is that nobody knows",
         "token: EOS, auth: none",
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAMgAAADICAYAAACtWK6eAAAACXBIWXMAAAsTAAALEwEAmpwYAAAKT2lDQ1BQ",
     ] {
         assert_eq!(secret(text), None, "{text}");
     }
