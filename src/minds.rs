@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Exemplar, Mind, Provider};
+use crate::config::{Action, Config, Exemplar, Mind, Provider};
 
 mod batch;
 mod encoder;
@@ -28,14 +28,14 @@ mod tokenizer;
 mod verdict;
 mod window;
 
-pub use crate::openai::judged::{Input, Part, Place};
+pub use crate::openai::judged::{Input, Part, Place, Source};
 pub use engine::EngineError;
 pub use load::LoadError;
 pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings, Unavailable,
+    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings, Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -58,7 +58,14 @@ impl Minds {
     /// Loads what `config` switches on: verifies every sha256, opens each graph once, runs a
     /// real inference. Blocks for as long as that takes.
     pub fn load(config: &Config) -> Result<Self, LoadError> {
-        Self::open(&config.models_dir, &config.minds, &config.exemplars)
+        let minds = Self::open(&config.models_dir, &config.minds, &config.exemplars)?;
+        if config.guard.harm.action != Action::Off && !minds.0.sees_harm() {
+            return Err(LoadError::Role {
+                role: "jailbreak".to_owned(),
+                message: "[guard] harm acts on a score that this mind does not give; set its action to \"off\"".to_owned(),
+            });
+        }
+        Ok(minds)
     }
 
     /// [`Minds::load`] without a whole configuration.

@@ -13,7 +13,7 @@ use super::Failure;
 use super::judging::{self, Choice, IN_FLIGHT};
 use super::progress::Progress;
 use crate::eval::Report;
-use crate::minds::{Given, Input, Judgement, Minds, Part};
+use crate::minds::{Given, Input, Judgement, Minds, Part, Source};
 
 mod rows;
 mod tasks;
@@ -128,7 +128,7 @@ async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::O
     let judged = stream::iter(rows).map(|row| async move {
         let mut judgements = Vec::new();
         for text in T::texts(&row) {
-            let part = Part { place: None, text, guarded: true, ask: true };
+            let part = Part { place: None, text, guarded: true, ask: true, source: Source::User };
             judgements.push(minds.judge(Input { parts: vec![part], not_text: false }).await);
         }
         T::outcome(row, &judgements)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::judging::{self, Choice};
 use crate::minds::registry::{self, Entry};
-use crate::minds::{Given, Input, Judgement, Part, Task};
+use crate::minds::{Given, Input, Judgement, Part, Source, Task};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -123,7 +123,7 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
     let alone = choice.alone(&entry.name).map_err(|failure| failure.to_string())?;
     let minds = alone.load().map_err(|failure| failure.to_string())?;
     let text = "Who wrote the novel, and in which year?".to_owned();
-    let part = Part { place: None, text, guarded: true, ask: true };
+    let part = Part { place: None, text, guarded: true, ask: true, source: Source::User };
     let judgement = runtime.block_on(minds.judge(Input { parts: vec![part], not_text: false }));
     if let Some(why) = silent(&judgement, folder.manifest.task) {
         return Err(format!("{}: the self-test got no verdict: {why}", folder.graph().display()));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::minds::{Judgement, Minds, verdicts_json};
 use crate::openai::content::{self, Message};
-use crate::openai::judged::{Input, Part};
+use crate::openai::judged::{Input, Part, Source};
 
 /// A line as read: what to judge, and the `id` to answer under.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Line {
         let input = match (wire.text, wire.messages) {
             (Some(text), None) => {
                 let text = text.into_owned();
-                Input { parts: vec![Part { place: None, text, guarded: true, ask: true }], not_text: false }
+                Input { parts: vec![Part { place: None, text, guarded: true, ask: true, source: Source::User }], not_text: false }
             }
             (None, Some(messages)) => content::judged(&messages),
             _ => return Err(bad(id, "give either `text` or `messages`".to_owned())),

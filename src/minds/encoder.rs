@@ -11,7 +11,7 @@ use super::merge::{self, Marked, Thresholds};
 use super::spans::{self, Found};
 use super::tokenizer::Token;
 use super::window;
-use super::{Embedding, Input, Intent, Jailbreak, Span};
+use super::{Embedding, Harm, Input, Intent, Jailbreak, Source, Span};
 
 /// Minds that share one graph, and so one forward pass.
 pub(super) struct Encoder {
@@ -57,6 +57,14 @@ pub(super) struct JailbreakHead {
     pub(super) head: Head,
     /// Index of the label `jailbreak`.
     pub(super) positive: usize,
+    pub(super) threshold: f32,
+    pub(super) harm: Option<HarmHead>,
+}
+
+/// The second output of a guard: its label at index 1 is "harmful".
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HarmHead {
+    pub(super) head: Head,
     pub(super) threshold: f32,
 }
 
@@ -115,6 +123,8 @@ impl Heads {
             wanted.extend(intent.complexity.map(|head| ("complexity", width(head), 3)));
         }
         wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), 2)));
+        let harm = self.jailbreak.as_ref().and_then(|mind| mind.harm);
+        wanted.extend(harm.map(|harm| ("harm", width(harm.head), 2)));
         wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.width())));
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
@@ -136,15 +146,28 @@ impl IntentHead {
 }
 
 impl JailbreakHead {
-    /// The worst window decides.
+    /// The worst window decides; for harm, the worst of what the person typed.
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Jailbreak {
-        let score = |window: &Answered<'_>| {
-            softmax(window.output(self.head), self.head.temperature).get(self.positive).copied().unwrap_or(0.0)
-        };
-        // Not `f32::max`, which would take a broken score for a low one.
-        let worst = |worst: f32, score: f32| if score > worst || score.is_nan() { score } else { worst };
-        Jailbreak { score: windows.iter().map(score).fold(0.0, worst), threshold: self.threshold }
+        let worst = worst_of(windows, self.head, self.positive, |_| true);
+        let harm = self.harm.map(|harm| {
+            let typed = worst_of(windows, harm.head, 1, |stream| stream.source == Source::User);
+            Harm { score: typed.map_or(0.0, |(score, _)| score), threshold: harm.threshold }
+        });
+        let (score, source) = worst.map_or((0.0, None), |(score, source)| (score, Some(source)));
+        Jailbreak { score, threshold: self.threshold, source, harm }
     }
+}
+
+/// The highest probability of label `positive`, and who brought that window. A broken score
+/// counts as the highest.
+fn worst_of(windows: &[Answered<'_>], head: Head, positive: usize, wanted: impl Fn(&Stream) -> bool) -> Option<(f32, Source)> {
+    let read = windows.iter().filter(|window| wanted(window.stream));
+    let scored = read.map(|window| {
+        let scores = softmax(window.output(head), head.temperature);
+        (scores.get(positive).copied().unwrap_or(0.0), window.stream.source)
+    });
+    // Not `f32::max`, which would take a broken score for a low one.
+    scored.reduce(|worst, next| if next.0 > worst.0 || next.0.is_nan() { next } else { worst })
 }
 
 impl PiiHead {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::batch::{Engine, PassLimit};
 use super::encoder::{
-    Encoder, Exemplars, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
+    Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
 };
 use super::engine::{EngineError, Options, Row, Runtime, Session};
 use super::manifest::{Folder, Kind, ManifestError, Task};
@@ -21,7 +21,7 @@ use super::readable::Readable;
 use super::reading::Reader;
 use super::patterns::Patterns;
 use super::tokenizer::Tokenizer;
-use super::{Input, MindNames, MindStatus, Part};
+use super::{Input, MindNames, MindStatus, Part, Source};
 use crate::config::{Exemplar, Mind, Provider};
 
 /// Tokens of one pass on a CPU, padding included: longer passes gain nothing there and keep
@@ -69,6 +69,11 @@ pub(super) struct Loaded {
 impl Loaded {
     pub(super) fn waiting(&self) -> usize {
         self.encoders.iter().map(|encoder| encoder.engine.waiting()).sum()
+    }
+
+    /// Whether a guard says how harmful what the person asks for is.
+    pub(super) fn sees_harm(&self) -> bool {
+        self.encoders.iter().any(|encoder| encoder.heads.jailbreak.as_ref().is_some_and(|mind| mind.harm.is_some()))
     }
 
     pub(super) fn status(&self) -> Vec<MindStatus> {
@@ -172,6 +177,12 @@ impl Chosen<'_> {
         Limits { deadline: self.mind.deadline, queue: self.mind.queue.max(1) }
     }
 
+    /// The operator's, else the manifest's; without either, from where it is more likely than not.
+    fn harm_threshold(&self) -> f32 {
+        let shipped = self.folder.manifest.thresholds.get("harm").copied();
+        self.mind.harm_threshold.or(shipped).unwrap_or(0.5)
+    }
+
     fn threshold(&self) -> f32 {
         self.mind.threshold.unwrap_or_else(|| self.folder.manifest.threshold())
     }
@@ -227,7 +238,7 @@ fn open(
 /// Runs one text right here, before the session has a thread: a row per window, and the
 /// tokens of the first window.
 fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
-    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true };
+    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true, source: Source::User };
     let input = Input { parts: vec![part], not_text: false };
     let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
     let (mut rows, mut tokens) = (Vec::new(), 0);
@@ -288,7 +299,9 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
             }
             Task::Jailbreak => {
                 let positive = labels.iter().position(|label| label == "jailbreak").unwrap_or(1);
-                heads.jailbreak = Some(JailbreakHead { limits, head: head("jailbreak")?, positive, threshold });
+                let jailbreak = head("jailbreak")?;
+                let harm = head("harm").ok().map(|head| HarmHead { head, threshold: chosen.harm_threshold() });
+                heads.jailbreak = Some(JailbreakHead { limits, head: jailbreak, positive, threshold, harm });
             }
             Task::Pii => {
                 let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
