@@ -111,6 +111,9 @@ pub struct Mind {
     /// Replaces the manifest's threshold. Probability, 0..1.
     #[serde(default)]
     pub threshold: Option<f32>,
+    /// `jailbreak` only: replaces the manifest's threshold of its second output. Probability, 0..1.
+    #[serde(default)]
+    pub harm_threshold: Option<f32>,
     /// Time from arrival to verdict, queueing included.
     #[serde(default = "default_deadline", with = "units::duration")]
     pub deadline: Duration,
@@ -260,6 +263,8 @@ pub struct QualityOf {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guard {
+    /// Whether the person asks for something harmful: another question than a jailbreak.
+    pub harm: JailbreakRule,
     pub jailbreak: JailbreakRule,
     pub pii: PiiRule,
 }
@@ -356,6 +361,7 @@ impl Default for Mind {
             model: String::new(),
             enabled: true,
             threshold: None,
+            harm_threshold: None,
             deadline: default_deadline(),
             on_error: None,
             batch: None,
@@ -417,6 +423,10 @@ impl Default for Server {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { jailbreak: JailbreakRule { action: Action::Block }, pii: PiiRule { action: Action::Flag, labels: None } }
+        Self {
+            harm: JailbreakRule { action: Action::Off },
+            jailbreak: JailbreakRule { action: Action::Block },
+            pii: PiiRule { action: Action::Flag, labels: None },
+        }
     }
 }

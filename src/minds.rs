@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
+use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
 use crate::telemetry::MindMetrics;
 
 mod batch;
@@ -19,21 +19,22 @@ pub mod import;
 mod judge;
 mod load;
 mod manifest;
+mod merge;
 mod name;
 mod normalise;
+mod patterns;
 mod queue;
 mod readable;
 mod reading;
 pub mod registry;
 mod render;
-mod secrets;
 mod spans;
 mod tags;
 mod tokenizer;
 mod verdict;
 mod window;
 
-pub use crate::openai::judged::{Input, Part, Place};
+pub use crate::openai::judged::{Input, Part, Place, Source};
 pub use crew::Refusal;
 pub use engine::{EngineError, library};
 pub use load::LoadError;
@@ -41,7 +42,8 @@ pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings, Unavailable,
+    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings,
+    Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -66,7 +68,16 @@ impl Minds {
     /// Loads what `config` switches on: verifies every sha256, opens each graph once, runs a
     /// real inference. Blocks for as long as that takes.
     pub fn load(config: &Config) -> Result<Self, LoadError> {
-        Self::open_with_cache(&config.models_dir, &config.minds, &config.exemplars, config.minds_cache_bytes)
+        let minds =
+            Self::open_with_cache(&config.models_dir, &config.minds, &config.exemplars, config.minds_cache_bytes)?;
+        if config.guard.harm.action != Action::Off && !minds.0.sees_harm() {
+            return Err(LoadError::Role {
+                role: "jailbreak".to_owned(),
+                message: "[guard] harm acts on a score that this mind does not give; set its action to \"off\""
+                    .to_owned(),
+            });
+        }
+        Ok(minds)
     }
 
     /// [`Minds::load`] without a whole configuration.

@@ -129,7 +129,7 @@ async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::O
     let judged = stream::iter(rows).map(|row| async move {
         let mut judgements = Vec::new();
         for text in T::texts(&row) {
-            let part = Part { place: None, text, guarded: true, ask: true };
+            let part = Part::alone(text);
             judgements.push(minds.judge(Input { parts: vec![part], not_text: false }).await);
         }
         T::outcome(row, &judgements)

@@ -129,7 +129,7 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
     let alone = choice.alone(&entry.name).map_err(|failure| failure.to_string())?;
     let minds = alone.load().map_err(|failure| failure.to_string())?;
     let text = "Who wrote the novel, and in which year?".to_owned();
-    let part = Part { place: None, text, guarded: true, ask: true };
+    let part = Part::alone(text);
     let judgement = runtime.block_on(minds.judge(Input { parts: vec![part], not_text: false }));
     if let Some(why) = silent(&judgement, folder.manifest.task) {
         return Err(format!("{}: the self-test got no verdict: {why}", folder.graph().display()));

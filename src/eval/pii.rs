@@ -2,7 +2,8 @@
 //!
 //! What a source does not annotate is not held against the mind: predictions with a label
 //! that its source never uses are left out, and so are those that touch a span of a type
-//! the mind does not know. Neighbouring pieces of one street address count as one.
+//! the mind does not know. Neighbouring pieces of one address count as one, on both sides:
+//! sources do not agree on whether town and postal code belong to the street.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,11 @@ use super::stats::{f1, ratio};
 use super::{Report, groups};
 
 const ADDRESS: &str = "STREET_ADDRESS";
+/// What may go on an address.
+const PIECES: [&str; 3] = [ADDRESS, "GPE", "ZIP_CODE"];
+/// Code points of punctuation and white space between two pieces of an address: a comma, a
+/// line's end and an indent.
+const MOST_BETWEEN: usize = 8;
 
 /// Code points, end exclusive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,17 +109,18 @@ fn outermost(mut spans: Vec<Span>) -> Vec<Span> {
     kept
 }
 
-/// Pieces of a street address with nothing but punctuation and space between them are one.
+/// A street address and what stands beside it (more of the street, a town or country, a postal
+/// code) with nothing but punctuation and white space between are one.
 fn merged(mut spans: Vec<Span>, text: &[char]) -> Vec<Span> {
     spans.sort();
     let mut merged: Vec<Span> = Vec::new();
     for span in spans {
         if let Some(last) = merged.last_mut()
             && last.label == ADDRESS
-            && span.label == ADDRESS
+            && PIECES.contains(&span.label.as_str())
             && text
                 .get(last.end..span.start)
-                .is_some_and(|gap| gap.len() <= 3 && !gap.iter().any(|c| c.is_alphanumeric()))
+                .is_some_and(|gap| gap.len() <= MOST_BETWEEN && !gap.iter().any(|c| c.is_alphanumeric()))
         {
             last.end = span.end;
         } else {
@@ -224,6 +231,16 @@ mod tests {
         let gold = [(0, 18, ADDRESS), (24, 32, ADDRESS)];
         let json = measured(&[row(text, &gold, &[(0, 10, ADDRESS), (12, 18, ADDRESS), (24, 32, ADDRESS)])]);
         assert_eq!((&json["f1"], &json["gold_spans"]), (&1.0.into(), &2.into()));
+    }
+
+    #[test]
+    fn towns_and_postal_codes_belong_to_the_address_before_them() {
+        let text = "12 High St,\n   Rome\n Italy 00100 and Paris";
+        let gold = [(0, 10, ADDRESS), (15, 19, "GPE"), (21, 26, "GPE"), (27, 32, ADDRESS), (37, 42, "GPE")];
+        let json = measured(&[row(text, &gold, &[(0, 32, ADDRESS), (37, 42, "GPE")])]);
+        assert_eq!((&json["f1"], &json["gold_spans"]), (&1.0.into(), &2.into()));
+        let json = measured(&[row(text, &[(15, 19, "GPE")], &[(15, 19, "GPE")])]);
+        assert_eq!(json["by_label"]["GPE"]["f1"], 1.0);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Line {
         let input = match (wire.text, wire.messages) {
             (Some(text), None) => {
                 let text = text.into_owned();
-                Input { parts: vec![Part { place: None, text, guarded: true, ask: true }], not_text: false }
+                Input { parts: vec![Part::alone(text)], not_text: false }
             }
             (None, Some(messages)) => content::judged(&messages),
             _ => return Err(bad(id, "give either `text` or `messages`".to_owned())),

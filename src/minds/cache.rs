@@ -45,7 +45,7 @@ impl Seed {
         for part in &input.parts {
             let place = part.place.map_or([u64::MAX; 2], |place| [place.message as u64, place.part as u64]);
             place.iter().for_each(|number| digest.update(number.to_le_bytes()));
-            digest.update([u8::from(part.guarded), u8::from(part.ask)]);
+            digest.update([u8::from(part.guarded), u8::from(part.ask), part.source as u8]);
             text(&mut digest, &part.text);
         }
         Key(digest.finalize().into())
@@ -173,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::minds::{Part, Place};
+    use crate::minds::{Part, Place, Source};
 
     fn key(number: i64) -> Key {
         Seed::new(["graph"]).window(&[number])
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn keys_differ_in_all_that_matters() {
-        let part = |text: &str| Part { place: None, text: text.to_owned(), guarded: true, ask: true };
+        let part = |text: &str| Part::alone(text);
         let input = |parts: Vec<Part>| Input { parts, not_text: false };
         let place = Some(Place { message: 0, part: 0 });
         let inputs = [
@@ -218,6 +218,7 @@ mod tests {
             input(vec![Part { place, ..part("ab") }]),
             input(vec![Part { guarded: false, ..part("ab") }]),
             input(vec![Part { ask: false, ..part("ab") }]),
+            input(vec![Part { source: Source::Tool, ..part("ab") }]),
         ];
         let seeds = [Seed::new(["a", "b"]), Seed::new(["ab"]), Seed::new([])];
         let keys = seeds.iter().flat_map(|seed| inputs.iter().map(|input| seed.input(input)));

@@ -9,12 +9,13 @@ use super::batch::Engine;
 use super::cache::Seed;
 use super::engine::Row;
 use super::manifest::Pooling;
+use super::merge::{self, Marked, Thresholds};
 use super::reading::{Reader, Reading, Stream};
 use super::spans::{self, Found};
 use super::tags::{Tags, settle};
 use super::tokenizer::Token;
 use super::window;
-use super::{Embedding, Input, Intent, Jailbreak, Span};
+use super::{Embedding, Harm, Input, Intent, Jailbreak, Source, Span};
 
 /// Minds that share one graph, and so one forward pass.
 pub(super) struct Encoder {
@@ -64,6 +65,14 @@ pub(super) struct JailbreakHead {
     pub(super) benign: usize,
     pub(super) width: usize,
     pub(super) threshold: f32,
+    pub(super) harm: Option<HarmHead>,
+}
+
+/// The second output of a guard: its label at index 1 is "harmful".
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HarmHead {
+    pub(super) head: Head,
+    pub(super) threshold: f32,
 }
 
 #[derive(Debug)]
@@ -72,7 +81,7 @@ pub(super) struct PiiHead {
     pub(super) head: Head,
     pub(super) labels: Vec<Arc<str>>,
     pub(super) tags: Tags,
-    pub(super) threshold: f32,
+    pub(super) thresholds: Thresholds,
 }
 
 #[derive(Debug)]
@@ -124,6 +133,8 @@ impl Heads {
             wanted.extend(intent.complexity.map(|head| ("complexity", width(head), 3)));
         }
         wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), mind.width)));
+        let harm = self.jailbreak.as_ref().and_then(|mind| mind.harm);
+        wanted.extend(harm.map(|harm| ("harm", width(harm.head), 2)));
         wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.tags.width())));
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
@@ -145,20 +156,37 @@ impl IntentHead {
 }
 
 impl JailbreakHead {
-    /// The worst window decides.
+    /// The worst window decides; for harm, the worst of what the person typed.
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Jailbreak {
-        let score = |window: &Answered<'_>| {
-            let scores = softmax(window.output(self.head), self.head.temperature).into_iter().enumerate();
-            scores.filter(|(label, _)| *label != self.benign).map(|(_, score)| score).sum()
-        };
-        // Not `f32::max`, which would take a broken score for a low one.
-        let worst = |worst: f32, score: f32| if score > worst || score.is_nan() { score } else { worst };
-        Jailbreak { score: windows.iter().map(score).fold(0.0, worst), threshold: self.threshold }
+        let attack =
+            |scores: &[f32]| scores.iter().enumerate().filter(|(label, _)| *label != self.benign).map(|(_, p)| p).sum();
+        let worst = worst_of(windows, self.head, attack, |_| true);
+        let harm = self.harm.map(|harm| {
+            let harmful = |scores: &[f32]| scores.get(1).copied().unwrap_or(0.0);
+            let typed = worst_of(windows, harm.head, harmful, |stream| stream.source == Source::User);
+            Harm { score: typed.map_or(0.0, |(score, _)| score), threshold: harm.threshold }
+        });
+        let (score, source) = worst.map_or((0.0, None), |(score, source)| (score, Some(source)));
+        Jailbreak { score, threshold: self.threshold, source, harm }
     }
 }
 
+/// The highest probability, and who brought that window. A broken score counts as the highest.
+fn worst_of(
+    windows: &[Answered<'_>],
+    head: Head,
+    probability: impl Fn(&[f32]) -> f32,
+    wanted: impl Fn(&Stream) -> bool,
+) -> Option<(f32, Source)> {
+    let read = windows.iter().filter(|window| wanted(window.stream));
+    let scored =
+        read.map(|window| (probability(&softmax(window.output(head), head.temperature)), window.stream.source));
+    // Not `f32::max`, which would take a broken score for a low one.
+    scored.reduce(|worst, next| if next.0 > worst.0 || next.0.is_nan() { next } else { worst })
+}
+
 impl PiiHead {
-    /// Model spans under pattern spans, from the threshold up.
+    /// What the model and the patterns found, as `merge` combines them.
     pub(super) fn verdict(
         &self,
         input: &Input,
@@ -166,28 +194,35 @@ impl PiiHead {
         windows: &[Answered<'_>],
         frame: usize,
     ) -> Vec<Span> {
-        let mut found = Vec::new();
+        let mut model: Vec<Marked> = Vec::new();
         for stream in windows.chunk_by(|a, b| std::ptr::eq(a.stream, b.stream)) {
             let Some(first) = stream.first() else { continue };
-            found.extend(self.decode(&first.stream.tokens, stream, frame));
+            let found = self.decode(&first.stream.tokens, stream, frame);
+            model.extend(found.into_iter().map(|span| self.marked(span)));
         }
-        let name = |label: usize| self.labels.get(label).cloned().unwrap_or_default();
-        let under = found.into_iter().map(|span| relabel(span, name)).collect();
-        let over = reading.patterns.iter().cloned().map(|span| relabel(span, |label| self.pattern_label(label)));
-        let spans = spans::overlay(under, over.collect());
-        let sure = spans.into_iter().filter(|span| span.score >= self.threshold);
-        sure.map(|span| Span {
-            place: input.parts.get(span.part as usize).and_then(|part| part.place),
-            start: span.start as usize,
-            end: span.end as usize,
-            label: span.label,
-            score: span.score,
-        })
-        .collect()
+        let mut spans = Vec::new();
+        for (index, part) in (0_u32..).zip(&input.parts) {
+            let mine: Vec<Marked> = model.iter().filter(|span| span.part == index).cloned().collect();
+            let seen: Vec<_> = reading.patterns.iter().filter(|seen| seen.found.part == index).cloned().collect();
+            if mine.is_empty() && seen.is_empty() {
+                continue;
+            }
+            let text: Vec<char> = part.text.chars().collect();
+            let merged = merge::merge(&text, mine, seen, self.thresholds);
+            spans.extend(merged.into_iter().map(|span| Span {
+                place: part.place,
+                start: span.start as usize,
+                end: span.end as usize,
+                label: span.label,
+                score: span.score,
+            }));
+        }
+        spans
     }
 
-    fn pattern_label(&self, label: &'static str) -> Arc<str> {
-        self.labels.iter().find(|known| ***known == *label).cloned().unwrap_or_else(|| label.into())
+    fn marked(&self, span: Found<usize>) -> Marked {
+        let label = self.labels.get(span.label).cloned().unwrap_or_default();
+        Found { part: span.part, start: span.start, end: span.end, label, score: span.score }
     }
 
     fn decode(&self, tokens: &[Token], windows: &[Answered<'_>], frame: usize) -> Vec<Found<usize>> {
@@ -205,10 +240,6 @@ impl PiiHead {
         settle(tokens, &mut tags, width);
         spans::decode(tokens, &tags, self.labels.len())
     }
-}
-
-fn relabel<L, M>(span: Found<L>, name: impl FnOnce(L) -> M) -> Found<M> {
-    Found { part: span.part, start: span.start, end: span.end, label: name(span.label), score: span.score }
 }
 
 impl SimilarityHead {

@@ -14,16 +14,18 @@ use super::batch::Engine;
 use super::cache::{Cache, Seed};
 use super::crew::{Plan, Refusal};
 use super::encoder::{
-    Encoder, Exemplars, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
+    Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead,
+    mean_direction,
 };
 use super::engine::{EngineError, Row, Runtime, Session};
 use super::manifest::{BENIGN, Folder, Kind, ManifestError, Task};
+use super::merge::Thresholds;
+use super::patterns::Patterns;
 use super::readable::Readable;
 use super::reading::Reader;
-use super::secrets::Patterns;
 use super::tags::Tags;
 use super::tokenizer::Tokenizer;
-use super::{Input, Judgement, MindNames, MindStatus, Part};
+use super::{Input, Judgement, MindNames, MindStatus, Part, Source};
 use crate::config::{Exemplar, Mind, Provider};
 use crate::telemetry::{MindMetrics, Scores};
 
@@ -75,6 +77,11 @@ pub(super) struct Loaded {
 impl Loaded {
     pub(super) fn waiting(&self) -> usize {
         self.encoders.iter().map(|encoder| encoder.engine.waiting()).sum()
+    }
+
+    /// Whether a guard says how harmful what the person asks for is.
+    pub(super) fn sees_harm(&self) -> bool {
+        self.encoders.iter().any(|encoder| encoder.heads.jailbreak.as_ref().is_some_and(|mind| mind.harm.is_some()))
     }
 
     pub(super) fn status(&self) -> Vec<MindStatus> {
@@ -210,6 +217,12 @@ impl Chosen<'_> {
         Limits { deadline: self.mind.deadline, queue: self.mind.queue.max(1) }
     }
 
+    /// The operator's, else the manifest's; without either, from where it is more likely than not.
+    fn harm_threshold(&self) -> f32 {
+        let shipped = self.folder.manifest.thresholds.get("harm").copied();
+        self.mind.harm_threshold.or(shipped).unwrap_or(0.5)
+    }
+
     fn threshold(&self) -> f32 {
         self.mind.threshold.unwrap_or_else(|| self.folder.manifest.threshold())
     }
@@ -287,7 +300,7 @@ fn meanings(
 /// Runs one text right here, before the session has a thread: a row per window, and the
 /// tokens of the first window.
 fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
-    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true };
+    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true, source: Source::User };
     let input = Input { parts: vec![part], not_text: false };
     let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
     let (mut rows, mut tokens) = (Vec::new(), 0);
@@ -354,14 +367,18 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
             }
             Task::Jailbreak => {
                 let (benign, width) = (labels.iter().position(|label| label == BENIGN).unwrap_or(0), labels.len());
-                heads.jailbreak = Some(JailbreakHead { limits, head: head("jailbreak")?, benign, width, threshold });
+                let jailbreak = head("jailbreak")?;
+                let harm = head("harm").ok().map(|head| HarmHead { head, threshold: chosen.harm_threshold() });
+                heads.jailbreak = Some(JailbreakHead { limits, head: jailbreak, benign, width, threshold, harm });
             }
             Task::Pii => {
                 let fault = |message| LoadError::Role { role: chosen.role.to_owned(), message };
                 let tags = Tags::new(&chosen.folder.manifest.tags, labels).map_err(fault)?;
                 let head = head("tags")?;
                 let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-                heads.pii = Some(PiiHead { limits, head, labels, tags, threshold });
+                // The manifest's threshold is fitted to the model's scores; the operator's counts for both.
+                let thresholds = Thresholds { model: threshold, patterns: chosen.mind.threshold.unwrap_or(0.0) };
+                heads.pii = Some(PiiHead { limits, head, labels, tags, thresholds });
             }
             Task::Similarity => {
                 let (head, exemplars) = (head("embedding")?, Exemplars::default());

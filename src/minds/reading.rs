@@ -8,12 +8,11 @@ use std::ops::Range;
 use tokio::time::Instant;
 
 use super::normalise::normalise;
+use super::patterns::{Patterns, Sighting};
 use super::readable::{Letters, Readable};
-use super::secrets::Patterns;
-use super::spans::Found;
 use super::tokenizer::{Token, Tokenizer, TokenizerError};
 use super::window;
-use super::{Input, JudgedPart, Part};
+use super::{Input, JudgedPart, Part, Source};
 
 /// How one family of minds reads: tokenizer, window size, scripts.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub(super) struct Reading {
     pub(super) streams: Vec<Stream>,
     pub(super) judged: Vec<JudgedPart>,
     pub(super) prompt_tokens: u64,
-    pub(super) patterns: Vec<Found<&'static str>>,
+    pub(super) patterns: Vec<Sighting>,
     /// Every stretch of what the guards read is readable; and the whole of it, taken together.
     pub(super) guards_readable: bool,
     pub(super) mostly_readable: bool,
@@ -48,6 +47,8 @@ pub(super) struct Stream {
     pub(super) windows: Vec<Range<usize>>,
     pub(super) guarded: bool,
     pub(super) ask: bool,
+    /// Whose message it is.
+    pub(super) source: Source,
 }
 
 /// One part's tokens, and whether its letters can be read.
@@ -131,13 +132,16 @@ impl Reader {
         let mut streams = Vec::new();
         if !shared || first.is_none() {
             let tokens = ask_parts().flat_map(|index| parts[index].tokens.iter().copied()).collect();
-            streams.push(self.stream(tokens, false, true));
+            streams.push(self.stream(tokens, false, true, Source::User));
         }
         let mut current = None;
         for (index, part) in parts.into_iter().enumerate().filter(|(index, _)| input.parts[*index].guarded) {
             match streams.last_mut() {
                 Some(stream) if current == message(index) && stream.guarded => stream.tokens.extend(part.tokens),
-                _ => streams.push(self.stream(part.tokens, true, shared && in_ask(index))),
+                _ => {
+                    let source = input.parts[index].source;
+                    streams.push(self.stream(part.tokens, true, shared && in_ask(index), source));
+                }
             }
             current = message(index);
         }
@@ -155,8 +159,8 @@ impl Reader {
         streams
     }
 
-    fn stream(&self, tokens: Vec<Token>, guarded: bool, ask: bool) -> Stream {
-        Stream { tokens, windows: Vec::new(), guarded, ask }
+    fn stream(&self, tokens: Vec<Token>, guarded: bool, ask: bool, source: Source) -> Stream {
+        Stream { tokens, windows: Vec::new(), guarded, ask, source }
     }
 
     /// Token ids of one window with its frame, ready for the graph.
@@ -187,7 +191,8 @@ fn judged(input: &Input, asks: &[bool], streams: &[Stream]) -> Vec<JudgedPart> {
         let mine = |token: &&Token| token.part as usize == index;
         let reads = |stream: &&Stream| if part.guarded { stream.guarded } else { stream.ask };
         let place = part.place.unwrap_or(super::Place { message: 0, part: 0 });
-        let mut entry = JudgedPart { message: place.message, part: place.part, tokens: 0, windows: 0 };
+        let (message, source) = (place.message, part.source);
+        let mut entry = JudgedPart { message, part: place.part, tokens: 0, windows: 0, source };
         for stream in streams.iter().filter(reads) {
             // A part's tokens stand together.
             let Some(start) = stream.tokens.iter().position(|token| mine(&token)) else { continue };

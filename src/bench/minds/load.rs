@@ -35,7 +35,7 @@ impl Stack {
         let started = Instant::now();
         let (mut tokens, mut complete) = (0, true);
         for minds in self.0.iter() {
-            let part = Part { place: None, text: text.to_owned(), guarded: true, ask: true };
+            let part = Part::alone(text);
             let judgement = minds.judge(Input { parts: vec![part], not_text: false }).await;
             complete &= judgement.unavailable().next().is_none();
             tokens = judgement.prompt_tokens;

@@ -29,12 +29,10 @@ impl Texts {
     /// Has `minds` count the tokens of every word.
     pub(super) async fn new(minds: &Minds) -> Self {
         let words: Vec<&str> = SENTENCES.split_whitespace().collect::<HashSet<_>>().into_iter().collect();
-        let parts = words.iter().zip(0..).map(|(word, part)| Part {
-            place: Some(Place { message: 0, part }),
-            text: (*word).to_owned(),
-            guarded: true,
-            ask: true,
-        });
+        let parts = words
+            .iter()
+            .zip(0..)
+            .map(|(word, part)| Part { place: Some(Place { message: 0, part }), ..Part::alone(*word) });
         let judged = minds.judge(Input { parts: parts.collect(), not_text: false }).await.judged;
         let counts: BTreeMap<&str, usize> =
             judged.iter().filter_map(|part| Some((*words.get(part.part)?, part.tokens))).collect();

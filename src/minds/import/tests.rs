@@ -35,7 +35,7 @@ fn apart(folder: &str, graph: &str, output: &str) -> f32 {
     let reader = reader(folder);
     let later = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     let read = |text: &str| {
-        let part = Part { place: None, text: text.to_owned(), guarded: true, ask: true };
+        let part = Part::alone(text);
         let reading = reader.read(&Input { parts: vec![part], not_text: false }, later).unwrap();
         reader.framed(&reading.streams[0].tokens)
     };

@@ -100,7 +100,7 @@ fn too_long(reader: &Reader, tokens: usize, fault: &str) -> String {
 
 /// Framed windows of a text, its tokens checked to stand inside it.
 fn windows(reader: &Reader, text: &str) -> Result<Vec<Vec<i64>>, String> {
-    let part = Part { place: None, text: text.to_owned(), guarded: true, ask: true };
+    let part = Part::alone(text);
     let patience = Instant::now() + Duration::from_secs(600);
     let reading = reader.read(&Input { parts: vec![part], not_text: false }, patience);
     let reading = reading.map_err(|error| format!("the tokenizer fails on {text:?}: {error}"))?;
@@ -174,7 +174,7 @@ pub(super) fn judged(models_dir: &Path, name: &str, task: Task) -> Result<(), St
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     for text in TEXTS {
-        let part = Part { place: None, text: text.to_owned(), guarded: true, ask: true };
+        let part = Part::alone(text);
         let judgement = runtime.block_on(minds.judge(Input { parts: vec![part], not_text: false }));
         let inside = judgement.pii.verdict().is_none_or(|spans| {
             let count = text.chars().count();

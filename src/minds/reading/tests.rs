@@ -16,7 +16,7 @@ fn reader() -> Reader {
 }
 
 fn part(message: usize, part: usize, words: usize, guarded: bool, ask: bool) -> Part {
-    Part { place: Some(Place { message, part }), text: "word ".repeat(words), guarded, ask }
+    Part { place: Some(Place { message, part }), text: "word ".repeat(words), guarded, ask, source: Source::User }
 }
 
 fn read(parts: Vec<Part>) -> Reading {
