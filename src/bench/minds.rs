@@ -44,20 +44,26 @@ pub struct Plan {
     pub exemplars: BTreeMap<String, Exemplar>,
     /// How long a row takes, both stacks together. Long requests may need more.
     pub row: Duration,
-    /// Requests in flight where many are.
-    pub clients: usize,
+    /// Requests in flight where many are; left out, as many as suit what runs.
+    pub clients: Option<usize>,
     /// Also measure requests of 8,000 tokens, which take most of the time.
     pub long: bool,
 }
 
-/// Distinct short requests a second: on two cores, and on a graphics card.
-const RATES: [f64; 2] = [600.0, 10_000.0];
+/// What differs between two cores and a graphics card: distinct short requests a second to
+/// reach, and how many are in flight.
+const ON_CPU: (f64, usize) = (600.0, 32);
+const ON_CARD: (f64, usize) = (10_000.0, 512);
+
+/// Requests in flight, at most, where the plan leaves them out.
+pub const MOST_CLIENTS: usize = ON_CARD.1;
 
 /// The minds, the naive stack, and what they are asked.
 struct Bench<'a> {
     plan: &'a Plan,
-    /// The target of [`RATES`] that applies.
+    /// The target for distinct requests a second.
     rate: f64,
+    clients: usize,
     ours: Stack,
     naive: Stack,
     texts: Arc<Mutex<Texts>>,
@@ -72,8 +78,11 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     let load_time = started.elapsed();
     let texts = Arc::new(Mutex::new(Texts::new(&minds).await));
     let status = minds.status();
+    let on_card = status.iter().all(|mind| mind.provider != Provider::Cpu);
+    let (rate, clients) = if on_card { ON_CARD } else { ON_CPU };
+    let clients = plan.clients.unwrap_or(clients);
     let ours = Stack([minds].into());
-    ours.warm_up(&texts, plan.clients).await;
+    ours.warm_up(&texts, clients).await;
     let loaded = Memory::of("self");
 
     progress("loading the naive stack");
@@ -87,8 +96,7 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     let naive = one_by_one(plan, None)?;
     naive.warm_up(&texts, 1).await;
 
-    let rate = RATES[usize::from(status.iter().all(|mind| mind.provider != Provider::Cpu))];
-    let bench = Bench { plan, rate, ours, naive, texts };
+    let bench = Bench { plan, rate, clients, ours, naive, texts };
     let mut measures = bench.rows(progress).await;
     measures.extend(memory(before, loaded, naive_loaded));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
@@ -103,7 +111,7 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
         wanted: on().find_map(|mind| mind.execution_providers.first().copied()).unwrap_or(Provider::Cpu),
         minds: status,
         threads: on().map(|mind| mind.threads).max().unwrap_or(0),
-        clients: plan.clients,
+        clients,
         measures,
     })
 }
@@ -180,7 +188,7 @@ impl Bench<'_> {
     }
 
     async fn rates(&self) -> [Measure; 2] {
-        let (clients, turn) = (self.plan.clients, self.plan.row / (2 * ROUNDS));
+        let (clients, turn) = (self.clients, self.plan.row / (2 * ROUNDS));
         let (mut ours, mut naive) = (Sample::default(), Sample::default());
         for _ in 0..ROUNDS {
             ours.add(self.ours.at_once(&self.texts, SHORT, clients, Instant::now() + turn).await);

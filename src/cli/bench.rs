@@ -104,9 +104,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
     let mut choice = Choice::new(args.config.as_deref())?;
-    let card = matches!(args.provider, Some(Device::Cuda | Device::Tensorrt));
-    let clients = args.clients.unwrap_or(if card { 512 } else { 32 }).into();
-    choice.be_patient(clients);
+    let clients = args.clients.map(usize::from);
+    choice.be_patient(clients.unwrap_or(minds::MOST_CLIENTS));
     if let Some(device) = args.provider {
         choice.minds.values_mut().for_each(|mind| mind.execution_providers = device.providers());
     }
