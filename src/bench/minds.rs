@@ -42,6 +42,8 @@ pub struct Plan {
     /// By role; those switched off are left out.
     pub minds: BTreeMap<String, Mind>,
     pub exemplars: BTreeMap<String, Exemplar>,
+    /// What the minds may remember; the naive stack remembers nothing.
+    pub cache_bytes: usize,
     /// How long a row takes, both stacks together. Long requests may need more.
     pub row: Duration,
     /// Requests in flight where many are; left out, as many as suit what runs.
@@ -74,7 +76,7 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     progress("loading the minds");
     let before = Memory::of("self");
     let started = Instant::now();
-    let minds = Minds::open(&plan.models_dir, &plan.minds, &plan.exemplars)?;
+    let minds = Minds::open_with_cache(&plan.models_dir, &plan.minds, &plan.exemplars, plan.cache_bytes)?;
     let load_time = started.elapsed();
     let texts = Arc::new(Mutex::new(Texts::new(&minds).await));
     let status = minds.status();

@@ -116,6 +116,7 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
         models_dir: choice.models_dir,
         minds: choice.minds,
         exemplars: choice.exemplars,
+        cache_bytes: choice.cache_bytes,
         row: Duration::from_secs(args.seconds.into()),
         clients,
         long: !args.without_long,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Failure;
 use super::progress::{self, LOADING};
-use crate::config::{Config, Exemplar, Mind, MindFolders, ROLES, flash};
+use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, MindFolders, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds};
 
 /// Texts judged at once, so that the minds can batch.
@@ -20,6 +20,8 @@ pub(super) struct Choice {
     pub(super) models_dir: PathBuf,
     pub(super) minds: BTreeMap<String, Mind>,
     pub(super) exemplars: BTreeMap<String, Exemplar>,
+    /// What the minds may remember.
+    pub(super) cache_bytes: usize,
     /// The labels that count for the PII guard; `None`: all.
     pub(super) pii_labels: Option<Vec<String>>,
 }
@@ -30,11 +32,12 @@ impl Choice {
         let Some(path) = config else {
             let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
             let models_dir = MindFolders::default().models_dir;
-            return Ok(Self { models_dir, minds, exemplars: BTreeMap::new(), pii_labels: None });
+            let (exemplars, cache_bytes) = (BTreeMap::new(), DEFAULT_CACHE_BYTES);
+            return Ok(Self { models_dir, minds, exemplars, cache_bytes, pii_labels: None });
         };
-        let Config { models_dir, minds, exemplars, guard, .. } =
+        let Config { models_dir, minds, exemplars, minds_cache_bytes: cache_bytes, guard, .. } =
             Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
-        Ok(Self { models_dir, minds, exemplars, pii_labels: guard.pii.labels })
+        Ok(Self { models_dir, minds, exemplars, cache_bytes, pii_labels: guard.pii.labels })
     }
 
     /// The folders of the minds that are switched on.
@@ -78,7 +81,8 @@ impl Choice {
     /// Only the mind called `name`, with its shipped settings.
     pub(super) fn alone(&self, name: &str) -> Result<Self, Failure> {
         let models_dir = self.models_dir.clone();
-        let mut choice = Self { models_dir, minds: BTreeMap::new(), exemplars: BTreeMap::new(), pii_labels: None };
+        let (minds, exemplars) = (BTreeMap::new(), BTreeMap::new());
+        let mut choice = Self { models_dir, minds, exemplars, cache_bytes: self.cache_bytes, pii_labels: None };
         choice.only(&[name.to_owned()])?;
         Ok(choice)
     }
@@ -93,7 +97,9 @@ impl Choice {
 
     pub(super) fn load(mut self) -> Result<Minds, Failure> {
         self.be_patient(IN_FLIGHT);
-        let minds = progress::during(LOADING, || Minds::open(&self.models_dir, &self.minds, &self.exemplars));
+        let minds = progress::during(LOADING, || {
+            Minds::open_with_cache(&self.models_dir, &self.minds, &self.exemplars, self.cache_bytes)
+        });
         minds.map_err(|error| Failure::config(error.to_string()))
     }
 }

@@ -117,8 +117,9 @@ impl Report {
     }
 
     pub fn to_json(&self) -> Value {
-        let minds =
-            self.minds.iter().map(|mind| json!({"role": mind.role, "name": &*mind.name, "provider": mind.provider}));
+        let minds = self.minds.iter().map(
+            |mind| json!({"role": mind.role, "name": &*mind.name, "provider": mind.provider, "refused": mind.refused}),
+        );
         json!({
             "provider_wanted": self.wanted, "provider": self.provider(), "fell_back": self.fell_back(),
             "verdicts": self.minds.len(), "minds": minds.collect::<Vec<_>>(),
@@ -133,7 +134,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let provider = self.provider();
         if self.fell_back() {
-            writeln!(f, "NOT ON {}: it cannot be used here, everything below ran on {provider}.\n", self.wanted)?;
+            writeln!(f, "NOT ON {}: it cannot be used here, everything below ran on {provider}.", self.wanted)?;
+            let refused = self.minds.first().map_or(&[][..], |mind| &mind.refused);
+            refused.iter().try_for_each(|refusal| writeln!(f, "  {}: {}", refusal.provider, refusal.why))?;
+            writeln!(f)?;
         }
         writeln!(f, "{} verdicts a request, on {provider}", self.minds.len())?;
         let cpu = self.host.cpu.as_deref().unwrap_or("unknown processor");
