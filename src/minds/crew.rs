@@ -98,7 +98,12 @@ impl Plan {
             }
             Ok::<_, EngineError>((session, proven))
         };
-        let ((session, proven), refused) = first_usable(&self.providers, attempt)?;
+        let ((session, proven), mut refused) = first_usable(&self.providers, attempt)?;
+        // Which graph it is about is plain from whose refusal it is.
+        let name = format!("{}: ", graph.display());
+        for Refusal { why, .. } in &mut refused {
+            *why = why.strip_prefix(&name).unwrap_or(why).to_owned();
+        }
         Ok((session, proven, refused))
     }
 

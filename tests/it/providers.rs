@@ -6,12 +6,29 @@ use crate::client::{get, request};
 use crate::gateway::{Mom, SERVER, backend, route};
 use crate::upstream::Upstream;
 
+/// The four minds, wanted on a card first.
+fn on_a_card() -> String {
+    let roles = ["brain", "jailbreak", "pii", "similarity"];
+    roles.map(|role| format!("[minds.{role}]\nexecution_providers = [\"cuda\", \"cpu\"]\n")).concat()
+}
+
+#[tokio::test]
+async fn the_check_tells_which_provider_would_run() {
+    let main = backend("main", Upstream::nowhere().await, "");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{}{main}{}", on_a_card(), route("all", "\"main\""))).unwrap();
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_mom"));
+    let output = check.args(["check", "--config", file.path().to_str().unwrap()]).output().unwrap();
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{notes}");
+    let refused = notes.contains("note: mom-jailbreak-flash will run on cpu, not on cuda: ");
+    assert_eq!(refused, notes.contains("note: "), "{notes}");
+}
+
 #[tokio::test]
 async fn a_wanted_provider_runs_or_the_operator_sees_why_not() {
     let main = backend("main", Upstream::nowhere().await, "");
-    let roles = ["brain", "jailbreak", "pii", "similarity"]
-        .map(|role| format!("[minds.{role}]\nexecution_providers = [\"cuda\", \"cpu\"]\n"))
-        .concat();
+    let roles = on_a_card();
     let mom = Mom::start(&format!("{SERVER}{roles}{main}{}", route("all", "\"main\""))).await;
     let ready = get(mom.admin, "/readyz").await;
     assert_eq!(ready.status(), 200, "{}", ready.text());
