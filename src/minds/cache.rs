@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::engine::Row;
-use super::{Input, Judgement};
+use super::{Input, Judgement, Part};
 
 /// Digest of a text, or of a window of it, and of what read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub(super) struct Seed(Sha256);
 impl Seed {
     pub(super) fn new<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut digest = Sha256::new();
-        parts.into_iter().for_each(|part| text(&mut digest, part));
+        parts.into_iter().for_each(|part| sized(&mut digest, part));
         Self(digest)
     }
 
@@ -40,20 +40,22 @@ impl Seed {
 
     /// Key of a whole request: every text, where it stands and who reads it.
     pub(super) fn input(&self, input: &Input) -> Key {
+        // Taken apart by name: what is added to a request must be added here.
+        let Input { parts, not_text } = input;
         let mut digest = self.0.clone();
-        digest.update([u8::from(input.not_text)]);
-        for part in &input.parts {
-            let place = part.place.map_or([u64::MAX; 2], |place| [place.message as u64, place.part as u64]);
+        digest.update([u8::from(*not_text)]);
+        for Part { place, text, guarded, ask, source } in parts {
+            let place = place.map_or([u64::MAX; 2], |place| [place.message as u64, place.part as u64]);
             place.iter().for_each(|number| digest.update(number.to_le_bytes()));
-            digest.update([u8::from(part.guarded), u8::from(part.ask), part.source as u8]);
-            text(&mut digest, &part.text);
+            digest.update([u8::from(*guarded), u8::from(*ask), *source as u8]);
+            sized(&mut digest, text);
         }
         Key(digest.finalize().into())
     }
 }
 
 /// With its length, so that neighbours cannot trade letters.
-fn text(digest: &mut Sha256, text: &str) {
+fn sized(digest: &mut Sha256, text: &str) {
     digest.update((text.len() as u64).to_le_bytes());
     digest.update(text);
 }
@@ -173,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::minds::{Part, Place, Source};
+    use crate::minds::{Place, Source};
 
     fn key(number: i64) -> Key {
         Seed::new(["graph"]).window(&[number])

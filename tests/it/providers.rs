@@ -1,5 +1,7 @@
 //! Execution providers that are wanted: used, or fallen back from where everyone can see it.
 
+use std::process::Command;
+
 use serde_json::json;
 
 use crate::client::{get, request};
@@ -16,6 +18,10 @@ async fn a_wanted_provider_runs_or_the_operator_sees_why_not() {
     let ready = get(mom.admin, "/readyz").await;
     assert_eq!(ready.status(), 200, "{}", ready.text());
     let metrics = get(mom.admin, "/metrics").await;
+    let check = Command::new(env!("CARGO_BIN_EXE_mom")).args(["check", "--config", mom.config_path()]).output();
+    let check = check.unwrap();
+    let notes = String::from_utf8(check.stderr).unwrap();
+    assert!(check.status.success(), "{notes}");
     for mind in ["mom-brain-flash", "mom-jailbreak-flash", "mom-pii-flash", "mom-similarity-flash"] {
         let state = ready.json()["minds"][mind].clone();
         let sample = |name: &str, provider: &str| {
@@ -23,6 +29,8 @@ async fn a_wanted_provider_runs_or_the_operator_sees_why_not() {
         };
         let used = state["execution_provider"].as_str().unwrap();
         assert!(sample("mom_minds_provider", used), "{}", metrics.text());
+        let note = format!("note: {mind} will run on cpu, not on cuda: ");
+        assert_eq!(notes.contains(&note), used == "cpu", "{notes}");
         if used == "cuda" {
             assert!(state["fell_back_from"].is_null(), "{state}");
         } else {
