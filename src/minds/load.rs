@@ -204,13 +204,11 @@ fn open(
     rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
     let warm_up = started.elapsed();
     if let Some(similarity) = &mut heads.similarity {
-        similarity.measure(rows.first(), tokens);
         for (name, exemplar) in exemplars {
             let texts = exemplar.texts.iter().map(|text| {
                 let (rows, _) = embed(&reader, &mut session, text)?;
-                Ok(mean_direction(
-                    rows.iter().map(|row| similarity.vector(row)).collect::<Vec<_>>().iter().map(AsRef::as_ref),
-                ))
+                let windows: Vec<_> = rows.iter().map(|row| similarity.vector(row)).collect();
+                Ok(mean_direction(windows.iter().map(Vec::as_slice)))
             });
             let texts: Result<_, String> = texts.collect();
             let fault = |message| LoadError::Exemplar { name: name.clone(), message };
@@ -303,8 +301,7 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
             }
             Task::Similarity => {
                 let (head, exemplars) = (head("embedding")?, Exemplars::default());
-                // The width shows once something has run.
-                let pooling = chosen.folder.manifest.graph.pooling.map(|pooling| (pooling, 0));
+                let pooling = chosen.folder.manifest.graph.pooling;
                 heads.similarity = Some(SimilarityHead { limits, head, pooling, threshold, exemplars });
             }
         }
