@@ -56,7 +56,7 @@ enum Command {
     Route(route::Args),
     /// Measure a mind on labelled data; print one JSON object of metrics.
     Eval(eval::Args),
-    /// List and verify the minds on disk; import others.
+    /// List and verify the minds on disk.
     Models(models::Args),
     /// Measure this machine.
     Bench(bench::Args),

@@ -46,6 +46,11 @@ pub(super) struct Runtime(ort::environment::Environment);
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
+    /// Faults come back as errors; from here on the library does not print them as well.
+    pub(super) fn hush(&self) {
+        self.0.set_log_level(LogLevel::Fatal);
+    }
+
     /// Finds and loads the library. A process loads it once; later calls reuse it.
     pub(super) fn load() -> Result<Self, EngineError> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,13 +63,6 @@ impl Runtime {
         let environment =
             builder.with_name("mom").with_telemetry(false).build().map_err(|error| bad(error.to_string()))?;
         Ok(loaded.insert(Self(environment)).clone())
-    }
-}
-
-impl Runtime {
-    /// Faults come back as errors; from here on the library does not print them as well.
-    pub(super) fn hush(&self) {
-        self.0.set_log_level(LogLevel::Fatal);
     }
 }
 
