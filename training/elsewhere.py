@@ -5,14 +5,16 @@ that their answers mean something, and exported the way such models are handed a
 mapping file, ONNX. Beside each lies recorded.json: what PyTorch answered, against which `tests/it/import.rs` holds the
 runtime. Nothing here is shipped as a mind.
 
-    python training/elsewhere.py small          writes tests/data/*
-    python training/elsewhere.py base DIR       a ModernBERT of base size with random weights, for timings only
+    python training/elsewhere.py small              writes tests/data/*
+    python training/elsewhere.py base [DIR]         a ModernBERT of base size with random weights, for timings only
+    python training/elsewhere.py measure MIND [DIR] holds an imported base against PyTorch and times it
 """
 
 import argparse
 import itertools
 import json
 import random
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -417,18 +419,57 @@ def base(folder):
     model = ModernBertForSequenceClassification(config).eval()
     config.architectures = [type(model).__name__]
     write(folder, config, tokenizer)
+    record(model, tokenizer, folder, probes=PROBES[:8])
     export(model, tokenizer, folder / "onnx/model.onnx", "logits")
     eighth(folder / "onnx/model.onnx", folder / "onnx/model_quantized.onnx")
 
 
+def measure(mind, folder, program, rounds=7):
+    """Largest difference of scores to PyTorch's, and the time of texts of 32, 128 and 512 tokens, one after the other."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    running = subprocess.Popen([*program, "classify", "--mind", mind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(text):
+        running.stdin.write(json.dumps({"id": 1, "text": text}) + "\n")
+        running.stdin.flush()
+        return json.loads(running.stdout.readline())
+
+    apart = 0.0
+    for row in json.loads((folder / "recorded.json").read_text()):
+        expected = torch.softmax(torch.tensor(row["logits"]), 0)
+        scores = torch.tensor(list(ask(row["text"])[mind]["scores"].values()))
+        apart = max(apart, (scores - expected).abs().max().item())
+    print("scores at most %.1e from PyTorch's" % apart)
+    for tokens in (32, 128, 512):
+        times = []
+        for attempt in range(rounds):
+            # No two texts alike, so that nothing is remembered.
+            text = "%d" % attempt
+            while len(tokenizer.encode(text).ids) < tokens:
+                text += " x"
+            times.append(ask(text)["timing_us"]["total"] / 1e3)
+        times.sort()
+        print("%4d tokens: median %.0f ms, best %.0f ms of %d" % (tokens, times[rounds // 2], times[0], rounds))
+    running.stdin.close()
+    running.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["small", "base"])
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent / "work/modernbert-base")
+    place = Path(__file__).resolve().parent / "work/modernbert-base"
+    what = parser.add_subparsers(dest="what", required=True)
+    what.add_parser("small")
+    what.add_parser("base").add_argument("folder", nargs="?", type=Path, default=place)
+    timing = what.add_parser("measure")
+    timing.add_argument("mind")
+    timing.add_argument("folder", nargs="?", type=Path, default=place)
+    timing.add_argument("--mom", default="target/release/mom")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "base":
         return base(given.folder)
+    if given.what == "measure":
+        return measure(given.mind, given.folder, [given.mom])
     for make in (sequence, token, multilingual_token, jailbreak, embedding):
         print(make.__name__)
         torch.manual_seed(0)

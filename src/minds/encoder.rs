@@ -1,6 +1,5 @@
 //! Heads: from what the graph said about each window to one verdict. Pure.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use super::batch::Engine;
 use super::cache::Seed;
 use super::engine::Row;
-use super::manifest::Pooling;
+use super::manifest::{PoolBy, Pooling};
 use super::merge::{self, Marked, Thresholds};
 use super::reading::{Reader, Reading, Stream};
 use super::spans::{self, Found};
@@ -88,8 +87,8 @@ pub(super) struct PiiHead {
 pub(super) struct SimilarityHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
-    /// Where the graph gives a vector per token: how they become one, and their width.
-    pub(super) pooling: Option<(Pooling, usize)>,
+    /// Where the graph gives a vector per token.
+    pub(super) pooling: Option<Pooling>,
     pub(super) threshold: f32,
     pub(super) exemplars: Exemplars,
 }
@@ -135,6 +134,8 @@ impl Heads {
         wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), mind.width)));
         let harm = self.jailbreak.as_ref().and_then(|mind| mind.harm);
         wanted.extend(harm.map(|harm| ("harm", width(harm.head), 2)));
+        let pooled = self.similarity.as_ref().and_then(|mind| Some((mind.head, mind.pooling?.width)));
+        wanted.extend(pooled.map(|(head, size)| ("embedding", width(head), tokens * size)));
         wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.tags.width())));
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
@@ -243,25 +244,21 @@ impl PiiHead {
 }
 
 impl SimilarityHead {
-    /// Learns the width of a token's vector from the answer to a text of `tokens` tokens.
-    pub(super) fn measure(&mut self, row: Option<&Row>, tokens: usize) {
-        let values = row.and_then(|row| row.get(self.head.index)).map_or(0, Vec::len);
-        self.pooling = self.pooling.map(|(pooling, _)| (pooling, values / tokens.max(1)));
-    }
-
     /// One window's vector, of unit length.
-    pub(super) fn vector<'a>(&self, row: &'a Row) -> Cow<'a, [f32]> {
+    pub(super) fn vector(&self, row: &Row) -> Vec<f32> {
         let output = row.get(self.head.index).map_or(&[][..], Vec::as_slice);
-        match self.pooling {
-            None => output.into(),
-            Some((Pooling::Mean, width)) => mean_direction(output.chunks_exact(width.max(1))).into(),
-            Some((Pooling::First, width)) => mean_direction(output.chunks_exact(width.max(1)).take(1)).into(),
-        }
+        let whole = output.len();
+        let (width, tokens) = match self.pooling {
+            None => (whole, 1),
+            Some(Pooling { by: PoolBy::First, width }) => (width, 1),
+            Some(Pooling { by: PoolBy::Mean, width }) => (width, whole),
+        };
+        mean_direction(output.chunks_exact(width.max(1)).take(tokens))
     }
 
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Embedding {
         let windows: Vec<_> = windows.iter().map(|window| self.vector(window.row)).collect();
-        let vector = mean_direction(windows.iter().map(AsRef::as_ref));
+        let vector = mean_direction(windows.iter().map(Vec::as_slice));
         let best = |texts: &[Vec<f32>]| texts.iter().map(|text| dot(text, &vector)).fold(-1.0, f32::max);
         let similar_to = self.exemplars.iter().map(|(name, texts)| (name.clone(), best(texts))).collect();
         Embedding { vector: vector.into(), threshold: self.threshold, similar_to }

@@ -53,6 +53,11 @@ pub(super) struct Runtime(ort::environment::Environment);
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
+    /// Faults come back as errors; from here on the library does not print them as well.
+    pub(super) fn hush(&self) {
+        self.0.set_log_level(LogLevel::Fatal);
+    }
+
     /// Finds and loads the library. A process loads it once; later calls reuse it.
     pub(super) fn load() -> Result<Self, EngineError> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,13 +78,6 @@ pub fn library() -> Option<String> {
     LOADED.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?;
     let path = find(&places()).ok()?;
     Some(format!("{} ({})", path.display(), ort::info().trim_start_matches("ORT Build Info: ")))
-}
-
-impl Runtime {
-    /// Faults come back as errors; from here on the library does not print them as well.
-    pub(super) fn hush(&self) {
-        self.0.set_log_level(LogLevel::Fatal);
-    }
 }
 
 /// Where the library may be, most wanted first. A trailing `*` folder is expanded.

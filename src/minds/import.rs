@@ -138,7 +138,8 @@ pub fn import(request: &Request) -> Result<Report, ImportError> {
     drop(session);
 
     let threshold = draft::threshold(task, request.threshold)?;
-    let pooling = (task == Task::Similarity && shape.per_token).then(|| graph::pooling(&source)).transpose()?;
+    let pooling =
+        (task == Task::Similarity && shape.per_token).then(|| graph::pooling(&source, shape.width)).transpose()?;
     let draft = Draft { request, source: &source, model: &model, reader: &reader, task, threshold };
     let manifest = draft.manifest(&files, &output, pooling, &trial, &meaning);
     staging.write(&manifest)?;

@@ -250,8 +250,6 @@ fn open(
     let (mut session, warm_up, refused) = plan.open(runtime, &graph, proof)?;
     let provider = session.provider;
     if let Some(similarity) = &mut heads.similarity {
-        let (rows, tokens) = embed(&reader, &mut session, WARM_UP).map_err(fault)?;
-        similarity.measure(rows.first(), tokens);
         similarity.exemplars = meanings(&reader, &mut session, similarity, exemplars)?;
     }
     let again = |session: &mut Session| embed(&reader, session, WARM_UP).map_err(fault);
@@ -288,7 +286,7 @@ fn meanings(
         let texts = exemplar.texts.iter().map(|text| {
             let (rows, _) = embed(reader, session, text)?;
             let vectors: Vec<_> = rows.iter().map(|row| similarity.vector(row)).collect();
-            Ok(mean_direction(vectors.iter().map(AsRef::as_ref)))
+            Ok(mean_direction(vectors.iter().map(Vec::as_slice)))
         });
         let texts: Result<_, String> = texts.collect();
         let fault = |message| LoadError::Exemplar { name: name.clone(), message };
@@ -382,8 +380,7 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
             }
             Task::Similarity => {
                 let (head, exemplars) = (head("embedding")?, Exemplars::default());
-                // The width shows once something has run.
-                let pooling = chosen.folder.manifest.graph.pooling.map(|pooling| (pooling, 0));
+                let pooling = chosen.folder.manifest.graph.pooling;
                 heads.similarity = Some(SimilarityHead { limits, head, pooling, threshold, exemplars });
             }
         }

@@ -101,8 +101,16 @@ pub struct Graph {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Pooling {
+    pub by: PoolBy,
+    /// Of one token's vector.
+    pub width: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum Pooling {
+pub enum PoolBy {
     Mean,
     /// The vector of the first token.
     First,

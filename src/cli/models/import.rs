@@ -52,8 +52,8 @@ pub(super) struct Args {
 }
 
 const EXAMPLES: &str = "\
-Nothing is left behind when an import is refused. docs/minds-from-elsewhere.md says what is read and how labels
-are translated.
+Nothing is left behind when an import is refused. What is read and how labels are translated:
+docs/minds-from-elsewhere.md.
 
 Examples:
   mom models import ~/models/modernbert-domains --as mom-brain-modern-flash --licence Apache-2.0

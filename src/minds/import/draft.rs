@@ -15,7 +15,7 @@ use super::trial::Trial;
 use super::{ImportError, MAX_UNKNOWN_SHARE, Report, Request};
 use crate::minds::Task;
 use crate::minds::engine::Output;
-use crate::minds::manifest::Pooling;
+use crate::minds::manifest::{PoolBy, Pooling};
 use crate::minds::reading::Reader;
 
 /// Operating points until `mom calibrate` or the user sets better ones.
@@ -66,8 +66,8 @@ impl Draft<'_> {
             Task::Similarity => "embedding",
         };
         let mut graph = json!({"file": graph_name(&self.source.graph), "outputs": {head: output.name}});
-        if let Some(pooling) = pooling {
-            graph["pooling"] = if pooling == Pooling::First { "first" } else { "mean" }.into();
+        if let Some(Pooling { by, width }) = pooling {
+            graph["pooling"] = json!({"by": if by == PoolBy::First { "first" } else { "mean" }, "width": width});
         }
         let threshold = self.threshold.map(|threshold| (self.task.to_string(), decimal(threshold)));
         let mut manifest = json!({

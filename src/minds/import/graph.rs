@@ -8,7 +8,7 @@ use super::spelling;
 use super::trial::Shape;
 use crate::minds::Task;
 use crate::minds::engine::{Output, Session};
-use crate::minds::manifest::Pooling;
+use crate::minds::manifest::{PoolBy, Pooling};
 use crate::minds::reading::Reader;
 
 /// Outputs that classify, then outputs that embed.
@@ -87,7 +87,8 @@ pub(super) fn task(
 }
 
 /// As `sentence-transformers` notes it; the mean where it does not.
-pub(super) fn pooling(source: &Source) -> Result<Pooling, ImportError> {
+pub(super) fn pooling(source: &Source, width: usize) -> Result<Pooling, ImportError> {
     let noted = source::json(&source.folder.join("1_Pooling/config.json"))?.unwrap_or_default();
-    Ok(if noted["pooling_mode_cls_token"] == true { Pooling::First } else { Pooling::Mean })
+    let by = if noted["pooling_mode_cls_token"] == true { PoolBy::First } else { PoolBy::Mean };
+    Ok(Pooling { by, width })
 }
