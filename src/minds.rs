@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::config::{Action, Config, Exemplar, Mind, Provider};
 
 mod batch;
+mod disguise;
 mod encoder;
 mod engine;
 mod judge;
@@ -35,7 +36,8 @@ pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings, Unavailable,
+    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings,
+    Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -62,7 +64,8 @@ impl Minds {
         if config.guard.harm.action != Action::Off && !minds.0.sees_harm() {
             return Err(LoadError::Role {
                 role: "jailbreak".to_owned(),
-                message: "[guard] harm acts on a score that this mind does not give; set its action to \"off\"".to_owned(),
+                message: "[guard] harm acts on a score that this mind does not give; set its action to \"off\""
+                    .to_owned(),
             });
         }
         Ok(minds)

@@ -66,7 +66,10 @@ impl Line {
         let input = match (wire.text, wire.messages) {
             (Some(text), None) => {
                 let text = text.into_owned();
-                Input { parts: vec![Part { place: None, text, guarded: true, ask: true, source: Source::User }], not_text: false }
+                Input {
+                    parts: vec![Part { place: None, text, guarded: true, ask: true, source: Source::User }],
+                    not_text: false,
+                }
             }
             (None, Some(messages)) => content::judged(&messages),
             _ => return Err(bad(id, "give either `text` or `messages`".to_owned())),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::batch::Engine;
 use super::engine::Row;
-use super::reading::{Reader, Reading, Stream};
 use super::merge::{self, Marked, Thresholds};
+use super::reading::{Reader, Reading, Stream};
 use super::spans::{self, Found};
 use super::tokenizer::Token;
 use super::window;
@@ -160,7 +160,12 @@ impl JailbreakHead {
 
 /// The highest probability of label `positive`, and who brought that window. A broken score
 /// counts as the highest.
-fn worst_of(windows: &[Answered<'_>], head: Head, positive: usize, wanted: impl Fn(&Stream) -> bool) -> Option<(f32, Source)> {
+fn worst_of(
+    windows: &[Answered<'_>],
+    head: Head,
+    positive: usize,
+    wanted: impl Fn(&Stream) -> bool,
+) -> Option<(f32, Source)> {
     let read = windows.iter().filter(|window| wanted(window.stream));
     let scored = read.map(|window| {
         let scores = softmax(window.output(head), head.temperature);

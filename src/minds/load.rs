@@ -11,15 +11,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::batch::{Engine, PassLimit};
+use super::disguise::Disguises;
 use super::encoder::{
-    Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
+    Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead,
+    mean_direction,
 };
 use super::engine::{EngineError, Options, Row, Runtime, Session};
 use super::manifest::{Folder, Kind, ManifestError, Task};
 use super::merge::Thresholds;
+use super::patterns::Patterns;
 use super::readable::Readable;
 use super::reading::Reader;
-use super::patterns::Patterns;
 use super::tokenizer::Tokenizer;
 use super::{Input, MindNames, MindStatus, Part, Source};
 use crate::config::{Exemplar, Mind, Provider};
@@ -272,6 +274,7 @@ fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
         readable,
         max_tokens: manifest.max_tokens,
         overlap: manifest.overlap_tokens,
+        disguises: Disguises::new()?,
         patterns: if patterns { Some(Patterns::new()?) } else { None },
     })
 }

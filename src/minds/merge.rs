@@ -39,7 +39,9 @@ pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, 
     let model = model.into_iter().filter(|span| span.score >= thresholds.model);
     let model: Vec<Marked> = model.flat_map(|span| clean::clean(text, span)).collect();
     let (mut sure, mut outer, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
-    for Sighting { found, standing } in patterns.into_iter().filter(|sighting| sighting.found.score >= thresholds.patterns) {
+    for Sighting { found, standing } in
+        patterns.into_iter().filter(|sighting| sighting.found.score >= thresholds.patterns)
+    {
         let family = plausible::family(found.label);
         let agrees = |span: &Marked| plausible::family(&span.label) == family && meets(span, found.start, found.end);
         match standing {
@@ -82,7 +84,9 @@ fn named(found: Found<&'static str>) -> Marked {
 /// where it is a telephone's or cannot be what the model took it for.
 fn supports(text: &[char], span: &Marked) -> bool {
     match plausible::family(&span.label) {
-        Family::Number => &*span.label == "PHONE_NUMBER" || !plausible::plausible(&span.label, &covered(text, span.start, span.end)),
+        Family::Number => {
+            &*span.label == "PHONE_NUMBER" || !plausible::plausible(&span.label, &covered(text, span.start, span.end))
+        }
         _ => true,
     }
 }

@@ -62,7 +62,6 @@ impl Hit {
         Self { start, end, label, score, standing: Standing::Sure }
     }
 
-
     fn filler(start: usize, end: usize, label: &'static str, score: f32) -> Self {
         Self { start, end, label, score, standing: Standing::Filler }
     }

@@ -92,7 +92,12 @@ mod tests {
         let place = Some(Place { message: 2, part: 1 });
         let judgement = Judgement {
             intent: Given::Verdict(Intent { labels, scores: vec![0.25, 0.75], complexity: Some([0.5, 0.25, 0.25]) }),
-            jailbreak: Given::Verdict(Jailbreak { score: 0.912_345_67, threshold: 0.5, source: Some(Source::Tool), harm: Some(Harm { score: 0.25, threshold: 0.5 }) }),
+            jailbreak: Given::Verdict(Jailbreak {
+                score: 0.912_345_67,
+                threshold: 0.5,
+                source: Some(Source::Tool),
+                harm: Some(Harm { score: 0.25, threshold: 0.5 }),
+            }),
             pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
             embedding: Given::Unavailable(Unavailable::Deadline),
             names,

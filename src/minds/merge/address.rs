@@ -23,7 +23,10 @@ pub(super) fn join(text: &[char], spans: Vec<Marked>) -> Vec<Marked> {
         joined.push(span);
     }
     // A number by itself, once nothing was joined to it, is no address.
-    joined.retain(|span| &*span.label != "STREET_ADDRESS" || covered(text, span.start, span.end).chars().filter(|c| c.is_alphabetic()).count() >= 2);
+    joined.retain(|span| {
+        &*span.label != "STREET_ADDRESS"
+            || covered(text, span.start, span.end).chars().filter(|c| c.is_alphabetic()).count() >= 2
+    });
     joined
 }
 
@@ -48,7 +51,9 @@ fn ends_sentence(gap: &[char]) -> bool {
 fn bridges(gap: &[char], right: &Marked) -> bool {
     let words: String = gap.iter().collect();
     let tail = matches!(&*right.label, "STREET_ADDRESS" | "ZIP_CODE") || gap.iter().any(|c| ",\n".contains(*c));
-    let capital = |word: &str| word.starts_with(char::is_uppercase) || matches!(word, "of" | "the" | "de" | "do" | "da" | "del" | "la");
+    let capital = |word: &str| {
+        word.starts_with(char::is_uppercase) || matches!(word, "of" | "the" | "de" | "do" | "da" | "del" | "la")
+    };
     let plain = gap.iter().all(|c| c.is_alphabetic() || " ,.\n-'".contains(*c));
     let starts = gap.first().is_some_and(|c| " ,\n".contains(*c));
     tail && plain

@@ -8,7 +8,10 @@ use crate::minds::patterns::is_honorific;
 use crate::minds::spans::Found;
 
 /// Abbreviations that keep their full stop at the end of a name.
-const SHORTENED: &[&str] = &["jr", "sr", "inc", "ltd", "corp", "co", "bros", "st", "ave", "blvd", "rd", "dr", "ln", "ct", "esq", "mr", "mrs", "ms", "prof", "rev", "s.a", "b.v", "n.v", "s.l.u", "s.l", "s.r.l", "s.p.a"];
+const SHORTENED: &[&str] = &[
+    "jr", "sr", "inc", "ltd", "corp", "co", "bros", "st", "ave", "blvd", "rd", "dr", "ln", "ct", "esq", "mr", "mrs",
+    "ms", "prof", "rev", "s.a", "b.v", "n.v", "s.l.u", "s.l", "s.r.l", "s.p.a",
+];
 
 /// Points of the compass, which are no part of a country's name.
 const SIDES: &[&str] = &["northern", "southern", "eastern", "western", "central"];
@@ -64,10 +67,16 @@ fn is_code_part(text: &[char], span: &Marked) -> bool {
     let tied = |c: Option<char>| c.is_some_and(|c| "-_#:".contains(c));
     let number = family(&span.label) == Family::Number;
     let behind = || matches!((text.get(end), text.get(end + 1)), (Some('-' | '_'), Some(c)) if c.is_alphanumeric());
-    if number && (matches!(before(1), Some('-' | '_' | '+' | '*' | '/' | '=')) && before(2).is_some_and(char::is_alphanumeric) || behind()) {
+    if number
+        && (matches!(before(1), Some('-' | '_' | '+' | '*' | '/' | '='))
+            && before(2).is_some_and(char::is_alphanumeric)
+            || behind())
+    {
         return true;
     }
-    tied(before(1)) && before(2).is_some_and(char::is_alphabetic) || before(1).is_some_and(char::is_alphabetic) || text.get(end).is_some_and(|c| c.is_alphabetic())
+    tied(before(1)) && before(2).is_some_and(char::is_alphabetic)
+        || before(1).is_some_and(char::is_alphabetic)
+        || text.get(end).is_some_and(|c| c.is_alphabetic())
 }
 
 /// A bare number of a formula or a measurement is no age.
@@ -79,7 +88,9 @@ fn is_sum_part(text: &[char], span: &Marked) -> bool {
 
 fn joins_words(text: &[char], at: usize) -> bool {
     let letter = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(|c| c.is_alphanumeric());
-    text.get(at).is_some_and(|c| "-'’\u{2010}\u{2011}".contains(*c)) && letter(at.checked_sub(1)) && letter(Some(at + 1))
+    text.get(at).is_some_and(|c| "-'’\u{2010}\u{2011}".contains(*c))
+        && letter(at.checked_sub(1))
+        && letter(Some(at + 1))
 }
 
 /// A name is made of whole words, hyphens and apostrophes included; the `'s` of a possessive
@@ -102,13 +113,16 @@ fn whole_words(text: &[char], mut span: Marked) -> Marked {
 
 /// An apostrophe and a last `s`.
 fn possessive(text: &[char], at: usize) -> bool {
-    matches!(text.get(at), Some('\'' | '’')) && matches!(text.get(at + 1), Some('s' | 'S')) && !text.get(at + 2).is_some_and(|c| c.is_alphanumeric())
+    matches!(text.get(at), Some('\'' | '’'))
+        && matches!(text.get(at + 1), Some('s' | 'S'))
+        && !text.get(at + 2).is_some_and(|c| c.is_alphanumeric())
 }
 
 /// A date does not end inside a number.
 fn whole_numbers(text: &[char], mut span: Marked) -> Marked {
     let digit = |at: usize| text.get(at).is_some_and(|c| c.is_numeric());
-    let joint = |at: usize| text.get(at).is_some_and(|c| "-/.:".contains(*c)) && at > 0 && digit(at - 1) && digit(at + 1);
+    let joint =
+        |at: usize| text.get(at).is_some_and(|c| "-/.:".contains(*c)) && at > 0 && digit(at - 1) && digit(at + 1);
     let (mut start, mut end) = (span.start as usize, span.end as usize);
     while start > 0 && (digit(start - 1) || joint(start - 1)) && digit(start) {
         start -= 1;
@@ -130,7 +144,13 @@ fn on_one_line(text: &[char], span: Marked) -> Marked {
 
 /// An address may have several lines, but no empty one.
 fn in_one_paragraph(text: &[char], span: Marked) -> Marked {
-    longest(text, span, |text, at| text.get(at) == Some(&'\n') && matches!((text.get(at + 1), at.checked_sub(1).and_then(|at| text.get(at))), (Some('\n'), _) | (_, Some('\n'))))
+    longest(text, span, |text, at| {
+        text.get(at) == Some(&'\n')
+            && matches!(
+                (text.get(at + 1), at.checked_sub(1).and_then(|at| text.get(at))),
+                (Some('\n'), _) | (_, Some('\n'))
+            )
+    })
 }
 
 fn longest(text: &[char], mut span: Marked, breaks: fn(&[char], usize) -> bool) -> Marked {
@@ -271,7 +291,13 @@ fn zip_behind(text: &[char], place: &Marked) -> Option<Marked> {
         return None;
     }
     let start = end + gap;
-    let value: String = text.get(start..).unwrap_or_default().iter().take_while(|c| c.is_ascii_digit() || **c == '-' || **c == ' ').take(10).collect();
+    let value: String = text
+        .get(start..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|c| c.is_ascii_digit() || **c == '-' || **c == ' ')
+        .take(10)
+        .collect();
     let value = value.trim_end_matches([' ', '-']);
     let groups: Vec<usize> = value.split([' ', '-']).map(str::len).collect();
     let short = groups == [4] && gap == 2;

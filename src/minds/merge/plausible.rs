@@ -26,20 +26,71 @@ pub(super) fn family(label: &str) -> Family {
 
 /// Words that name a field of a form and are no value of it.
 const FIELDS: &[&str] = &[
-    "account", "address", "amount", "bank", "birthday", "card", "city", "company", "contact", "country", "customer", "date", "department", "diagnosis", "dob",
-    "email", "e-mail", "employer", "fax", "from", "iban", "id", "invoice", "ip", "location", "mobile", "mrn", "name", "notes", "office", "organization",
-    "patient", "phone", "policy", "postcode", "provider", "server", "ssn", "state", "status", "street", "subject", "swift", "tel", "telephone", "title", "to", "total",
-    "url", "user", "username", "website", "zip",
+    "account",
+    "address",
+    "amount",
+    "bank",
+    "birthday",
+    "card",
+    "city",
+    "company",
+    "contact",
+    "country",
+    "customer",
+    "date",
+    "department",
+    "diagnosis",
+    "dob",
+    "email",
+    "e-mail",
+    "employer",
+    "fax",
+    "from",
+    "iban",
+    "id",
+    "invoice",
+    "ip",
+    "location",
+    "mobile",
+    "mrn",
+    "name",
+    "notes",
+    "office",
+    "organization",
+    "patient",
+    "phone",
+    "policy",
+    "postcode",
+    "provider",
+    "server",
+    "ssn",
+    "state",
+    "status",
+    "street",
+    "subject",
+    "swift",
+    "tel",
+    "telephone",
+    "title",
+    "to",
+    "total",
+    "url",
+    "user",
+    "username",
+    "website",
+    "zip",
 ];
 
 /// Number words that can be an age.
 const AGE_WORDS: &[&str] = &[
-    "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "teen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "teen", "twenty", "thirty", "forty", "fifty", "sixty",
+    "seventy", "eighty", "ninety",
 ];
 
 /// Words around the number of an age.
 const AGE_PARTS: &[&str] = &[
-    "one", "two", "three", "four", "five", "year", "years", "yr", "yrs", "month", "months", "old", "y/o", "yo", "y.o.", "of", "age", "aged", "and", "a", "half",
+    "one", "two", "three", "four", "five", "year", "years", "yr", "yrs", "month", "months", "old", "y/o", "yo", "y.o.",
+    "of", "age", "aged", "and", "a", "half",
 ];
 
 const OLDEST: u32 = 120;
@@ -57,7 +108,9 @@ pub(super) fn plausible(label: &str, text: &str) -> bool {
         "CREDIT_CARD" => (12..=19).contains(&digits) && letters == 0,
         "DATE_TIME" => date(&plain, digits, letters),
         "DOMAIN_NAME" => text.contains('.') && letters >= 2 && !text.contains('@'),
-        "EMAIL_ADDRESS" => text.contains('@') || plain.contains(" at ") || plain.contains("[at]") || plain.contains("(at)"),
+        "EMAIL_ADDRESS" => {
+            text.contains('@') || plain.contains(" at ") || plain.contains("[at]") || plain.contains("(at)")
+        }
         "IBAN_CODE" => letters >= 2 && digits >= 8 && text.chars().take(2).all(char::is_alphabetic),
         "IP_ADDRESS" => ip(text, digits),
         "PHONE_NUMBER" => telephone(&plain, digits),
@@ -65,11 +118,22 @@ pub(super) fn plausible(label: &str, text: &str) -> bool {
         "US_SSN" => social_security(text),
         "ZIP_CODE" => (3..=10).contains(&text.chars().count()) && digits >= 2,
         "TITLE" => letters >= 2 && digits == 0,
-        "PERSON" => letters >= 2 && !is_honorific(text),
-        "ORGANIZATION" | "GPE" | "NRP" => letters >= 2,
+        "PERSON" => letters >= 2 && !is_honorific(text) && named(&plain, 6),
+        "ORGANIZATION" | "GPE" => letters >= 2 && named(&plain, 10),
+        "NRP" => letters >= 2 && named(&plain, 3),
         "STREET_ADDRESS" => digits + letters >= 2,
         _ => true,
     }
+}
+
+/// At most so many words, not all of them small ones.
+fn named(plain: &str, most: usize) -> bool {
+    const SMALL: &[&str] = &[
+        "a", "an", "and", "are", "at", "he", "his", "i", "in", "is", "it", "of", "on", "or", "she", "that", "the",
+        "they", "this", "to", "was", "we", "were", "you",
+    ];
+    let count = plain.split_whitespace().count();
+    count <= most && !plain.split_whitespace().all(|word| SMALL.contains(&word))
 }
 
 /// A number of years or months, with hardly more than the words for them.
@@ -86,7 +150,8 @@ fn age(plain: &str) -> bool {
 fn telephone(plain: &str, digits: usize) -> bool {
     let groups = plain.split(|c: char| !c.is_numeric()).filter(|group| !group.is_empty()).count();
     let decimal = groups == 2 && plain.contains('.');
-    let allowed = |c: char| c.is_numeric() || c.is_whitespace() || "+()-./x,:ext\u{2010}\u{2011}\u{2012}\u{2013}".contains(c);
+    let allowed =
+        |c: char| c.is_numeric() || c.is_whitespace() || "+()-./x,:ext\u{2010}\u{2011}\u{2012}\u{2013}".contains(c);
     !decimal && plain.chars().all(allowed) && (digits >= 7 && digits <= 17 || digits == 6 && groups >= 3)
 }
 
@@ -103,7 +168,8 @@ fn date(plain: &str, digits: usize, letters: usize) -> bool {
 
 /// Nine digits: three, two and four of them, or all together.
 fn social_security(text: &str) -> bool {
-    let groups: Vec<usize> = text.split(|c: char| !c.is_numeric()).map(|group| group.chars().count()).filter(|&count| count > 0).collect();
+    let groups: Vec<usize> =
+        text.split(|c: char| !c.is_numeric()).map(|group| group.chars().count()).filter(|&count| count > 0).collect();
     matches!(groups.as_slice(), [9] | [3, 2, 4] | [3, 6] | [5, 4])
 }
 

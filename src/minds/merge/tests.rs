@@ -83,7 +83,14 @@ fn what_a_label_cannot_be_is_dropped() {
     ] {
         assert!(!plausible(label, text), "{label} {text}");
     }
-    for (label, text) in [("AGE", "34"), ("AGE", "forty-two"), ("AGE", "34 years old"), ("DATE_TIME", "2021"), ("DATE_TIME", "noon"), ("US_SSN", "970-98-5114")] {
+    for (label, text) in [
+        ("AGE", "34"),
+        ("AGE", "forty-two"),
+        ("AGE", "34 years old"),
+        ("DATE_TIME", "2021"),
+        ("DATE_TIME", "noon"),
+        ("US_SSN", "970-98-5114"),
+    ] {
         assert!(plausible(label, text), "{label} {text}");
     }
     check("POL-9366416", &[("9366416", "PHONE_NUMBER")], &[], &[]);
@@ -98,10 +105,12 @@ fn what_a_label_cannot_be_is_dropped() {
 fn sure_patterns_win_and_cut() {
     use Standing::Sure;
     let text = "Ann Lee 555-1234 home";
-    check(text, &[("Ann Lee 555", "PERSON"), ("1234", "US_SSN")], &[("555-1234", "PHONE_NUMBER", Sure)], &[
-        ("Ann Lee", "PERSON"),
-        ("555-1234", "PHONE_NUMBER"),
-    ]);
+    check(
+        text,
+        &[("Ann Lee 555", "PERSON"), ("1234", "US_SSN")],
+        &[("555-1234", "PHONE_NUMBER", Sure)],
+        &[("Ann Lee", "PERSON"), ("555-1234", "PHONE_NUMBER")],
+    );
 }
 
 #[test]
@@ -113,14 +122,24 @@ fn weak_patterns_need_the_model() {
     check(text, &[("699", "CREDIT_CARD")], weak, &[("699 956 915", "PHONE_NUMBER")]);
     check(text, &[("say", "PERSON")], weak, &[("say", "PERSON")]);
     let card = "676130628222 is";
-    check(card, &[("676130628222", "CREDIT_CARD")], &[("676130628222", "PHONE_NUMBER", Weak)], &[("676130628222", "CREDIT_CARD")]);
+    check(
+        card,
+        &[("676130628222", "CREDIT_CARD")],
+        &[("676130628222", "PHONE_NUMBER", Weak)],
+        &[("676130628222", "CREDIT_CARD")],
+    );
 }
 
 #[test]
 fn fillers_fill_and_full_names_take_over() {
     use Standing::{Filler, Outer};
     check("from Spain", &[], &[("Spain", "GPE", Filler)], &[("Spain", "GPE")]);
-    check("Bank of Spain", &[("Bank of Spain", "ORGANIZATION")], &[("Spain", "GPE", Filler)], &[("Bank of Spain", "ORGANIZATION")]);
+    check(
+        "Bank of Spain",
+        &[("Bank of Spain", "ORGANIZATION")],
+        &[("Spain", "GPE", Filler)],
+        &[("Bank of Spain", "ORGANIZATION")],
+    );
     let name: &[(&str, &'static str, Standing)] = &[("Brian Hill", "PERSON", Outer)];
     check("To: Brian Hill", &[("Brian", "PERSON"), ("Hill", "ORGANIZATION")], name, &[("Brian Hill", "PERSON")]);
     check("Brian Hill Road", &[("Brian Hill Road", "STREET_ADDRESS")], name, &[("Brian Hill Road", "STREET_ADDRESS")]);
@@ -129,19 +148,41 @@ fn fillers_fill_and_full_names_take_over() {
 #[test]
 fn the_pieces_of_an_address_are_one() {
     let whole = "12 High St, Springfield, IL 62704";
-    check(whole, &[("12 High St", "STREET_ADDRESS"), ("Springfield", "GPE"), ("62704", "ZIP_CODE")], &[], &[(whole, "STREET_ADDRESS")]);
+    check(
+        whole,
+        &[("12 High St", "STREET_ADDRESS"), ("Springfield", "GPE"), ("62704", "ZIP_CODE")],
+        &[],
+        &[(whole, "STREET_ADDRESS")],
+    );
     let lines = "60 Hoog St\n Apt. 839\n Brakpan\n South Africa 70651";
-    check(lines, &[("60 Hoog St\n Apt. 839", "STREET_ADDRESS"), ("South Africa", "GPE"), ("70651", "STREET_ADDRESS")], &[], &[(lines, "STREET_ADDRESS")]);
-    check("12 High St. Rome is far", &[("12 High St", "STREET_ADDRESS"), ("Rome", "GPE")], &[], &[("12 High St", "STREET_ADDRESS"), ("Rome", "GPE")]);
-    check("12 High St and 9 Low Rd", &[("12 High St", "STREET_ADDRESS"), ("9 Low Rd", "STREET_ADDRESS")], &[], &[
-        ("12 High St", "STREET_ADDRESS"),
-        ("9 Low Rd", "STREET_ADDRESS"),
-    ]);
+    check(
+        lines,
+        &[("60 Hoog St\n Apt. 839", "STREET_ADDRESS"), ("South Africa", "GPE"), ("70651", "STREET_ADDRESS")],
+        &[],
+        &[(lines, "STREET_ADDRESS")],
+    );
+    check(
+        "12 High St. Rome is far",
+        &[("12 High St", "STREET_ADDRESS"), ("Rome", "GPE")],
+        &[],
+        &[("12 High St", "STREET_ADDRESS"), ("Rome", "GPE")],
+    );
+    check(
+        "12 High St and 9 Low Rd",
+        &[("12 High St", "STREET_ADDRESS"), ("9 Low Rd", "STREET_ADDRESS")],
+        &[],
+        &[("12 High St", "STREET_ADDRESS"), ("9 Low Rd", "STREET_ADDRESS")],
+    );
 }
 
 #[test]
 fn a_postal_code_may_follow_a_place() {
-    check("in Costamezzana 43015 it", &[("Costamezzana", "GPE")], &[], &[("Costamezzana", "GPE"), ("43015", "ZIP_CODE")]);
+    check(
+        "in Costamezzana 43015 it",
+        &[("Costamezzana", "GPE")],
+        &[],
+        &[("Costamezzana", "GPE"), ("43015", "ZIP_CODE")],
+    );
     check("of Portugal, 1526 it", &[("Portugal", "GPE")], &[], &[("Portugal", "GPE")]);
     check("in Paris 2024 it", &[("Paris", "GPE")], &[], &[("Paris", "GPE")]);
 }

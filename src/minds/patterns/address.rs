@@ -10,7 +10,8 @@ use super::{Hit, compile, stands_alone};
 const WORD: &str = r"[\p{Lu}0-9][\p{L}0-9'’.-]*";
 const TYPE: &str = r"(?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Ln|Lane|Dr|Drive|Ct|Court|Cir|Circle|Pl|Place|Sq|Square|Ter|Terrace|Pkwy|Parkway|Hwy|Highway|Way|Trail|Trl|Alley|Crescent|Close|Mews|Grove|Row|Loop|Turnpike|Expressway|Freeway|Quay|Esplanade)";
 const UNIT: &str = r"(?:[,\s]{1,4}(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Room|Rm|No|#)\.? ?#?[0-9A-Z]{1,6}\b)?";
-const TOWN: &str = r"(?:,?\s{1,3}(?:[\p{Lu}][\p{L}'’.-]*[ -]){0,3}[\p{Lu}][\p{L}'’.-]*,? [A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?)?";
+const TOWN: &str =
+    r"(?:,?\s{1,3}(?:[\p{Lu}][\p{L}'’.-]*[ -]){0,3}[\p{Lu}][\p{L}'’.-]*,? [A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?)?";
 /// Streets whose kind comes first: `Rue de Rivoli 12`.
 const LEADING: &str = r"(?:Rue|Avenue|Boulevard|Via|Viale|Piazza|Corso|Calle|Avenida|Paseo|Plaza|Carrer|Rua|Travessa|Praça|Alameda|ul\.|al\.|pl\.|os\.|aleja|Largo|Chemin|Impasse|Quai|Rambla|Camino|Carretera)";
 /// Streets whose kind is part of the word: `Hauptstraße 5`.
@@ -21,10 +22,17 @@ pub(super) struct Addresses(Vec<Regex>);
 
 impl Addresses {
     pub(super) fn new() -> Result<Self, regex::Error> {
-        let numbered = format!(r"\b[0-9]{{1,6}}[A-Z]?(?:[-/][0-9]{{1,5}})?,? (?:{WORD} ){{1,4}}{TYPE}\b\.?{UNIT}{TOWN}");
-        let leading = format!(r"\b(?:[0-9]{{1,5}}(?: ?(?:bis|ter|[A-D]))?,? )?{LEADING} (?:(?:{WORD}|d[aeiou]s?|del|della|dei|di|la|las|los|les|du|des|al|von) ){{1,5}}[0-9]{{1,5}}[a-z]?(?:/[0-9]{{1,4}})?\b");
-        let numbered_leading = format!(r"\b[0-9]{{1,5}}(?: ?(?:bis|ter|[A-D]))?,? {LEADING}(?: (?:{WORD}|d[aeiou]s?|del|della|dei|di|la|las|los|les|du|des|al)){{0,4}} {WORD}");
-        let trailing = format!(r"\b(?:[\p{{Lu}}][\p{{L}}.-]* ){{0,2}}[\p{{Lu}}][\p{{L}}-]*{TRAILING} [0-9]{{1,4}} ?[a-z]?(?:/[0-9]{{1,4}})?\b");
+        let numbered =
+            format!(r"\b[0-9]{{1,6}}[A-Z]?(?:[-/][0-9]{{1,5}})?,? (?:{WORD} ){{1,4}}{TYPE}\b\.?{UNIT}{TOWN}");
+        let leading = format!(
+            r"\b(?:[0-9]{{1,5}}(?: ?(?:bis|ter|[A-D]))?,? )?{LEADING} (?:(?:{WORD}|d[aeiou]s?|del|della|dei|di|la|las|los|les|du|des|al|von) ){{1,5}}[0-9]{{1,5}}[a-z]?(?:/[0-9]{{1,4}})?\b"
+        );
+        let numbered_leading = format!(
+            r"\b[0-9]{{1,5}}(?: ?(?:bis|ter|[A-D]))?,? {LEADING}(?: (?:{WORD}|d[aeiou]s?|del|della|dei|di|la|las|los|les|du|des|al)){{0,4}} {WORD}"
+        );
+        let trailing = format!(
+            r"\b(?:[\p{{Lu}}][\p{{L}}.-]* ){{0,2}}[\p{{Lu}}][\p{{L}}-]*{TRAILING} [0-9]{{1,4}} ?[a-z]?(?:/[0-9]{{1,4}})?\b"
+        );
         compile(&[
             &numbered,
             &leading,

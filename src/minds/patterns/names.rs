@@ -96,7 +96,8 @@ impl Names {
         }
         for company in self.company.captures_iter(text).filter_map(|captures| captures.get(1)) {
             let start = company.start() + opening(company.as_str());
-            let whole = ["Corporation.", "Incorporated.", "Limited."].iter().any(|word| company.as_str().ends_with(word));
+            let whole =
+                ["Corporation.", "Incorporated.", "Limited."].iter().any(|word| company.as_str().ends_with(word));
             let end = company.end() - usize::from(whole);
             if end - start > 6 {
                 hits.push(Hit::sure(start, end, "ORGANIZATION", 0.9));
@@ -109,7 +110,8 @@ impl Names {
         self.full_names(text, hits);
         for (cue, label) in [(&self.person, "PERSON"), (&self.organization, "ORGANIZATION")] {
             for name in cue.captures_iter(text).filter_map(|captures| captures.get(1)) {
-                let first = name.as_str().split(' ').next().unwrap_or_default().trim_end_matches(['.', ',']).to_lowercase();
+                let first =
+                    name.as_str().split(' ').next().unwrap_or_default().trim_end_matches(['.', ',']).to_lowercase();
                 if !is_word_of(NO_NAMES, &first) {
                     hits.push(Hit::filler(name.start(), name.end(), label, 0.82));
                 }
@@ -126,9 +128,13 @@ impl Names {
             let lower = given.as_str().to_lowercase();
             let surname = all.as_str().rsplit(' ').next().unwrap_or_default().trim_end_matches('.').to_lowercase();
             let numbered = text[..all.start()].trim_end().ends_with(|c: char| c.is_ascii_digit());
-            let known = !numbered && self.given.contains(lower.as_str()) && !is_word_of(NO_SURNAMES, &surname) && !is_word_of(NO_NAMES, &surname);
+            let known = !numbered
+                && self.given.contains(lower.as_str())
+                && !is_word_of(NO_SURNAMES, &surname)
+                && !is_word_of(NO_NAMES, &surname);
             if known {
-                let name = all.as_str().trim_end_matches("'s").trim_end_matches("’s").trim_end_matches(['\'', '’', '-']);
+                let name =
+                    all.as_str().trim_end_matches("'s").trim_end_matches("’s").trim_end_matches(['\'', '’', '-']);
                 let end = all.start() + name.len();
                 hits.push(Hit { start: all.start(), end, label: "PERSON", score: 0.85, standing: Standing::Outer });
             }
@@ -201,7 +207,9 @@ pub(in crate::minds) fn is_honorific(word: &str) -> bool {
 fn is_street(text: &str, form: &str, at: usize) -> bool {
     let line = text[..at].rsplit('\n').next().unwrap_or_default();
     let mut words = line.split_whitespace().rev().take(4);
-    form.starts_with("Dr") && words.next().is_some_and(|word| word.starts_with(char::is_uppercase)) && words.any(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+    form.starts_with("Dr")
+        && words.next().is_some_and(|word| word.starts_with(char::is_uppercase))
+        && words.any(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Bytes of the words that only lead up to a company's name.
@@ -222,11 +230,42 @@ fn is_people(text: &str, start: usize, end: usize) -> bool {
     let rest = &text[end..];
     let next = rest.split_whitespace().next().unwrap_or_default().trim_matches(|c: char| !c.is_alphabetic());
     let lower = next.to_lowercase();
-    let spoken = ["in", "into", "to", "speak", "speaks", "speaking", "learn", "learning", "from", "than"].contains(&last.as_str());
-    let language = ["language", "word", "words", "translation", "text", "version", "grammar", "speaker", "speakers", "lessons", "class", "and"];
-    let named = rest.starts_with(' ') && next.starts_with(char::is_uppercase) && !text[start..end].chars().all(|c| !c.is_lowercase());
-    !spoken && !language.contains(&lower.as_str()) && !(named && !STATE_WORDS.contains(&lower.as_str())) && !rest.starts_with("-")
+    let spoken = ["in", "into", "to", "speak", "speaks", "speaking", "learn", "learning", "from", "than"]
+        .contains(&last.as_str());
+    let language = [
+        "language",
+        "word",
+        "words",
+        "translation",
+        "text",
+        "version",
+        "grammar",
+        "speaker",
+        "speakers",
+        "lessons",
+        "class",
+        "and",
+    ];
+    let named = rest.starts_with(' ')
+        && next.starts_with(char::is_uppercase)
+        && !text[start..end].chars().all(|c| !c.is_lowercase());
+    !spoken
+        && !language.contains(&lower.as_str())
+        && !(named && !STATE_WORDS.contains(&lower.as_str()))
+        && !rest.starts_with("-")
 }
 
 /// Capitalised words that may follow a nationality without making it part of a name.
-const STATE_WORDS: &[&str] = &["border", "government", "army", "navy", "embassy", "consulate", "police", "president", "citizen", "national", "minister"];
+const STATE_WORDS: &[&str] = &[
+    "border",
+    "government",
+    "army",
+    "navy",
+    "embassy",
+    "consulate",
+    "police",
+    "president",
+    "citizen",
+    "national",
+    "minister",
+];

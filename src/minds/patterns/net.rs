@@ -122,7 +122,11 @@ fn is_site(host: &str, tld: &str, path: bool) -> bool {
     let labels = host.split('.').count();
     let named = host.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case("www"));
     let single = host.split('.').all(|label| label.chars().count() < 2);
-    one_case && !single && (known(CLEAR_TLDS) || known(COUNTRY_TLDS) && (named || path || labels > 2) || known(WORD_TLDS) && (named || path))
+    one_case
+        && !single
+        && (known(CLEAR_TLDS)
+            || known(COUNTRY_TLDS) && (named || path || labels > 2)
+            || known(WORD_TLDS) && (named || path))
 }
 
 /// Parses, and is more than `a::b` as it stands in program text.

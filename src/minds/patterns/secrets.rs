@@ -13,7 +13,10 @@ mod value;
 /// Published shapes by the name they have in `docs/secrets.md`. Where a shape has a group,
 /// the group is the secret.
 pub(super) const SHAPES: &[(&str, &str)] = &[
-    ("private-key", r"(?s)-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----.*?-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----"),
+    (
+        "private-key",
+        r"(?s)-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----.*?-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----",
+    ),
     ("private-key", r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s\\]*"),
     ("putty-key", r"(?s)PuTTY-User-Key-File-[23]:.*?Private-MAC: [0-9a-f]{40,64}"),
     ("age-key", r"(?-u:\b)AGE-SECRET-KEY-1[A-Z0-9]{58}"),
@@ -25,7 +28,10 @@ pub(super) const SHAPES: &[(&str, &str)] = &[
     ("perplexity", r"(?-u:\b)pplx-[A-Za-z0-9]{40,}"),
     ("xai", r"(?-u:\b)xai-[A-Za-z0-9]{60,}"),
     ("aws-access-key", r"(?-u:\b)(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA|ANVA|ABIA|ACCA)[A-Z0-9]{16}(?-u:\b)"),
-    ("aws-secret-key", r#"(?i-u:\baws_?(?:secret)?_?(?:access)?_?key(?:_id)?["']?\s*[:=]\s*["']?)([A-Za-z0-9/+]{40})(?-u:\b)"#),
+    (
+        "aws-secret-key",
+        r#"(?i-u:\baws_?(?:secret)?_?(?:access)?_?key(?:_id)?["']?\s*[:=]\s*["']?)([A-Za-z0-9/+]{40})(?-u:\b)"#,
+    ),
     ("google-api-key", r"(?-u:\b)AIza[A-Za-z0-9_-]{35}"),
     ("google-oauth", r"(?-u:\b)(?:ya29\.[A-Za-z0-9_-]{20,}|GOCSPX-[A-Za-z0-9_-]{20,}|1//0[A-Za-z0-9_-]{40,})"),
     ("azure-storage", r"(?i-u:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{40,}={0,2})"),
@@ -78,7 +84,10 @@ pub(super) const SHAPES: &[(&str, &str)] = &[
     ("curl-user", r#"(?-u:\b)curl\s[^\n]*?\s?(?:-u|--user)[ =]?["']?[^\s:"']{1,64}:([^\s"']{4,})"#),
     ("url-password", r"(?i-u:\b[a-z][a-z0-9+.-]*)://[^\s:/@]{0,64}:([^\s:/@]{3,})@"),
     ("connection-string", r"(?i)(?:;|(?-u:\b))(?:pwd|password)=([^;\s\x22']{3,})(?:;|$|\s|\x22|')"),
-    ("sql-password", r#"(?i)(?-u:\b)identified\s+(?:with\s+[a-z0-9_]+\s+)?by\s+(?:password\s+)?["'`]([^"'`\s]{4,})["'`]"#),
+    (
+        "sql-password",
+        r#"(?i)(?-u:\b)identified\s+(?:with\s+[a-z0-9_]+\s+)?by\s+(?:password\s+)?["'`]([^"'`\s]{4,})["'`]"#,
+    ),
 ];
 
 /// `password = …` and its kin; the group is the value.

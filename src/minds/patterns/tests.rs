@@ -203,5 +203,8 @@ fn names_of_closed_lists() {
 
 #[test]
 fn spans_count_code_points_of_the_text_as_given() {
-    assert_eq!(labelled("🎉 e\u{301} ｃａｌｌ +1\u{200B} (704) 555-7528", "PHONE_NUMBER"), ["+1\u{200B} (704) 555-7528"]);
+    assert_eq!(
+        labelled("🎉 e\u{301} ｃａｌｌ +1\u{200B} (704) 555-7528", "PHONE_NUMBER"),
+        ["+1\u{200B} (704) 555-7528"]
+    );
 }

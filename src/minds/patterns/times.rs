@@ -27,7 +27,10 @@ const AGES: &[&str] = &[
 ];
 
 /// Words after "turned 90" that make it no age.
-const MEASURES: &[&str] = &["degree", "percent", "minute", "hour", "time", "page", "of ", "to ", "into", "out", "dollar", "day", "week", "month", "mile", "%"];
+const MEASURES: &[&str] = &[
+    "degree", "percent", "minute", "hour", "time", "page", "of ", "to ", "into", "out", "dollar", "day", "week",
+    "month", "mile", "%",
+];
 
 const OLDEST: u32 = 120;
 
@@ -42,10 +45,16 @@ impl Times {
         let dates = [
             format!(r"(?i)[12][0-9]{{3}}-(?:1[0-2]|0?[1-9])-{DAY}{CLOCK}"),
             format!(r"(?i)[12][0-9]{{3}}[/.](?:1[0-2]|0?[1-9])[/.]{DAY}{CLOCK}"),
-            format!(r"(?i)(?:{DAY}[/.-](?:1[0-2]|0?[1-9])|(?:1[0-2]|0?[1-9])[/.-]{DAY})[/.-](?:19|20)[0-9]{{2}}{CLOCK}"),
+            format!(
+                r"(?i)(?:{DAY}[/.-](?:1[0-2]|0?[1-9])|(?:1[0-2]|0?[1-9])[/.-]{DAY})[/.-](?:19|20)[0-9]{{2}}{CLOCK}"
+            ),
             format!(r"(?i)(?:{DAY}/(?:1[0-2]|0?[1-9])|(?:1[0-2]|0?[1-9])/{DAY})/[0-9]{{2}}{CLOCK}"),
-            format!(r"(?i)\b{WEEKDAY}{DAY}(?:st|nd|rd|th|\.)?(?: of| de)?[ /-]{MONTH}\b\.?,?(?: of| de)?[ /-](?:[12][0-9]{{3}}|'[0-9]{{2}})(?::[0-9:]{{5,8}}(?: [+-][0-9]{{4}})?|{CLOCK})"),
-            format!(r"(?i)\b{WEEKDAY}{MONTH}\b\.?[ -]{DAY}(?:st|nd|rd|th)?\b,?[ -](?:[12][0-9]{{3}}|'[0-9]{{2}}\b){CLOCK}"),
+            format!(
+                r"(?i)\b{WEEKDAY}{DAY}(?:st|nd|rd|th|\.)?(?: of| de)?[ /-]{MONTH}\b\.?,?(?: of| de)?[ /-](?:[12][0-9]{{3}}|'[0-9]{{2}})(?::[0-9:]{{5,8}}(?: [+-][0-9]{{4}})?|{CLOCK})"
+            ),
+            format!(
+                r"(?i)\b{WEEKDAY}{MONTH}\b\.?[ -]{DAY}(?:st|nd|rd|th)?\b,?[ -](?:[12][0-9]{{3}}|'[0-9]{{2}}\b){CLOCK}"
+            ),
             format!(r"(?i)\b{MONTH}\b\.?,? (?:19|20)[0-9]{{2}}"),
             format!(r"(?i)\b{WEEKDAY}{DAY}(?:st|nd|rd|th)?(?: of)? {MONTH}\b"),
             format!(r"(?i)\b{WEEKDAY}{MONTH}\b\.? {DAY}(?:st|nd|rd|th)?\b"),
@@ -83,6 +92,7 @@ impl Times {
 
 /// `may 5` and `march 3` in small letters are more often words than months.
 fn says_month(date: &str) -> bool {
-    let word = date.split(|c: char| !c.is_alphabetic()).find(|word| matches!(*word, "may" | "march" | "mar" | "mars" | "sun"));
+    let word =
+        date.split(|c: char| !c.is_alphabetic()).find(|word| matches!(*word, "may" | "march" | "mar" | "mars" | "sun"));
     word.is_none()
 }

@@ -21,15 +21,90 @@ pub(super) struct Said {
 
 /// Words that stand for a secret wherever they occur in one.
 const STAND_INS: &[&str] = &[
-    "your", "changeme", "change_me", "change-me", "placeholder", "redacted", "replace", "insert", "enter_", "enter-", "dummy", "process.env",
-    "os.environ", "os.getenv", "env.", "getenv", "secrets.", "vault:", "config.", "self.", "this.", "xxxx", "****", "....", "…", "____", "${", "$(", "{{", "%(", "#{", "<%",
-    "my_secret", "my-secret", "my_api", "my-api", "my_token", "my-token", "mypassword", "my_password", "my-password", "some_", "some-",
+    "your",
+    "changeme",
+    "change_me",
+    "change-me",
+    "placeholder",
+    "redacted",
+    "replace",
+    "insert",
+    "enter_",
+    "enter-",
+    "dummy",
+    "process.env",
+    "os.environ",
+    "os.getenv",
+    "env.",
+    "getenv",
+    "secrets.",
+    "vault:",
+    "config.",
+    "self.",
+    "this.",
+    "xxxx",
+    "****",
+    "....",
+    "…",
+    "____",
+    "${",
+    "$(",
+    "{{",
+    "%(",
+    "#{",
+    "<%",
+    "my_secret",
+    "my-secret",
+    "my_api",
+    "my-api",
+    "my_token",
+    "my-token",
+    "mypassword",
+    "my_password",
+    "my-password",
+    "some_",
+    "some-",
 ];
 /// Words that stand for a secret when they are all there is.
 const WORDS: &[&str] = &[
-    "password", "passwd", "secret", "token", "string", "required", "optional", "none", "null", "undefined", "true", "false", "empty",
-    "hidden", "example", "sample", "value", "text", "input", "username", "incorrect", "invalid", "wrong", "correct", "missing", "expired",
-    "hashed", "encrypted", "plaintext", "default", "unknown", "number", "integer", "boolean", "object", "bytes", "field", "varchar",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "string",
+    "required",
+    "optional",
+    "none",
+    "null",
+    "undefined",
+    "true",
+    "false",
+    "empty",
+    "hidden",
+    "example",
+    "sample",
+    "value",
+    "text",
+    "input",
+    "username",
+    "incorrect",
+    "invalid",
+    "wrong",
+    "correct",
+    "missing",
+    "expired",
+    "hashed",
+    "encrypted",
+    "plaintext",
+    "default",
+    "unknown",
+    "number",
+    "integer",
+    "boolean",
+    "object",
+    "bytes",
+    "field",
+    "varchar",
 ];
 
 /// A placeholder: it says where a secret goes.
@@ -79,7 +154,12 @@ pub(super) fn is_chosen(value: &str, said: Said) -> bool {
 pub(super) fn is_dense(run: &str) -> bool {
     let digits = run.bytes().filter(u8::is_ascii_digit).count();
     let letters = run.bytes().filter(u8::is_ascii_alphabetic).count();
-    run.len() <= LONGEST && digits >= 3 && letters >= 3 && entropy(run) >= DENSE_BITS && !stands_for_another(run) && slashes(run) <= 2
+    run.len() <= LONGEST
+        && digits >= 3
+        && letters >= 3
+        && entropy(run) >= DENSE_BITS
+        && !stands_for_another(run)
+        && slashes(run) <= 2
 }
 
 /// Random base64 has all three kinds of characters and evenly many of each.

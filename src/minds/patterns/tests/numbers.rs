@@ -36,8 +36,28 @@ const SENTENCES: &[&str] = &[
 ];
 
 const BRANDS: &[(&str, usize)] = &[
-    ("4", 16), ("4", 13), ("4", 19), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16), ("34", 15), ("37", 15), ("6011", 16), ("65", 16),
-    ("644", 16), ("3528", 16), ("3589", 16), ("300", 14), ("36", 14), ("38", 14), ("5018", 16), ("6304", 16), ("62", 16), ("62", 19), ("56", 13),
+    ("4", 16),
+    ("4", 13),
+    ("4", 19),
+    ("51", 16),
+    ("55", 16),
+    ("2221", 16),
+    ("2720", 16),
+    ("34", 15),
+    ("37", 15),
+    ("6011", 16),
+    ("65", 16),
+    ("644", 16),
+    ("3528", 16),
+    ("3589", 16),
+    ("300", 14),
+    ("36", 14),
+    ("38", 14),
+    ("5018", 16),
+    ("6304", 16),
+    ("62", 16),
+    ("62", 19),
+    ("56", 13),
 ];
 
 fn card(dice: &mut Dice) -> String {
@@ -72,9 +92,18 @@ fn grouped(number: &str, sizes: &[usize], separator: &str) -> String {
 /// A valid number of the country: the right check digits before random letters and digits.
 fn iban(dice: &mut Dice, country: &str, length: usize) -> String {
     let body: String = (0..length - 4)
-        .map(|place| if place < 4 && dice.roll(3) == 0 { char::from(b'A' + dice.roll(26) as u8) } else { char::from(b'0' + dice.roll(10) as u8) })
+        .map(|place| {
+            if place < 4 && dice.roll(3) == 0 {
+                char::from(b'A' + dice.roll(26) as u8)
+            } else {
+                char::from(b'0' + dice.roll(10) as u8)
+            }
+        })
         .collect();
-    let check = (2..99).map(|check| format!("{country}{check:02}{body}")).find(|number| checksum::iban(number).is_some()).unwrap();
+    let check = (2..99)
+        .map(|check| format!("{country}{check:02}{body}"))
+        .find(|number| checksum::iban(number).is_some())
+        .unwrap();
     let separator = dice.of(&["", "", " ", " ", "-", "\u{A0}"]);
     let number = grouped(&check, &[4; 9], separator);
     if dice.roll(4) == 0 { number.to_lowercase() } else { number }
@@ -141,7 +170,10 @@ fn numbers_that_are_no_cards() {
             ("0.1234567890123456", ""),
         ],
     );
-    check("IBAN_CODE", &[("commit de89a70400440532013000ffab12", ""), ("INV12345678901234567", ""), ("ZZ82WEST12345698765432", "")]);
+    check(
+        "IBAN_CODE",
+        &[("commit de89a70400440532013000ffab12", ""), ("INV12345678901234567", ""), ("ZZ82WEST12345698765432", "")],
+    );
 }
 
 #[test]

@@ -10,7 +10,8 @@ fn secret(text: &str) -> Option<String> {
 /// `{}` stands for characters that a secret scanner would take for a real key, so that none
 /// stands in this repository as a whole.
 fn filled(example: &str) -> String {
-    const BODY: &str = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2g3H4i5J6k7L8m9N0o1P2q3R4s5T6u7V8w9X0y1Z2";
+    const BODY: &str =
+        "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2g3H4i5J6k7L8m9N0o1P2q3R4s5T6u7V8w9X0y1Z2";
     const HEX: &str = "1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f9a0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f9a0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f9a0b";
     let mut text = String::new();
     let mut rest = example;
@@ -49,7 +50,10 @@ fn the_published_list_is_the_list_and_its_examples_are_found() {
         assert!(documented.iter().any(|(listed, _)| listed == name), "docs/secrets.md lacks {name}");
     }
     for (name, example) in documented {
-        assert!(SHAPES.iter().any(|(known, _)| *known == name), "docs/secrets.md lists {name}, which is not in the code");
+        assert!(
+            SHAPES.iter().any(|(known, _)| *known == name),
+            "docs/secrets.md lists {name}, which is not in the code"
+        );
         let text = filled(&example).replace("\\n", "\n");
         let shapes = SHAPES.iter().filter(|(known, _)| *known == name);
         let hit = shapes.map(|(_, shape)| Regex::new(shape).unwrap()).any(|shape| shape.is_match(&text));
