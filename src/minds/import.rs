@@ -15,6 +15,7 @@ use self::source::Source;
 use self::spelling::Meaning;
 use self::staging::Staging;
 use self::trial::Shape;
+use super::disguise::Disguises;
 use super::engine::{EngineError, Runtime};
 use super::manifest::Task;
 use super::name::{self, MindName, WrongName};
@@ -97,6 +98,8 @@ pub enum ImportError {
     SelfTest { path: PathBuf, message: String },
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("a built-in pattern does not compile: {0}")]
+    Pattern(#[from] regex::Error),
 }
 
 impl ImportError {
@@ -176,7 +179,8 @@ fn reader(request: &Request, source: &Source, model: &Model) -> Result<Reader, I
     let readable = Readable::new(&scripts, MAX_UNKNOWN_SHARE)
         .map_err(|_| ImportError::Option(format!("--scripts: {} are not all Unicode scripts", scripts.join(", "))))?;
     let max_tokens = model.window(request.max_tokens).map_err(ImportError::Option)?;
-    Ok(Reader { tokenizer, readable, max_tokens, overlap: max_tokens / 4, patterns: None })
+    let disguises = Disguises::new()?;
+    Ok(Reader { tokenizer, readable, disguises, max_tokens, overlap: max_tokens / 4, patterns: None })
 }
 
 /// As for the shipped minds.

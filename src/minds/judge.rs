@@ -226,7 +226,8 @@ impl Encoder {
             said.jailbreak = if found { Ok(seen) } else { all.map(|()| seen) }.into();
         }
         if let Some(mind) = &self.heads.pii {
-            let given = unread(reading.guards_readable, true).and_then(|()| windows(guarded, mind.limits));
+            let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
+            let given = unread(reading.guards_readable, true).and_then(|()| windows(plain, mind.limits));
             let frame = self.reader.tokenizer.prefix.len();
             said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
         }

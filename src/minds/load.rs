@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::batch::Engine;
 use super::cache::{Cache, Seed};
 use super::crew::{Plan, Refusal};
+use super::disguise::Disguises;
 use super::encoder::{
     Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead,
     mean_direction,
@@ -338,6 +339,7 @@ fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
         readable,
         max_tokens: manifest.max_tokens,
         overlap: manifest.overlap_tokens,
+        disguises: Disguises::new()?,
         patterns: if patterns { Some(Patterns::new()?) } else { None },
     })
 }

@@ -135,13 +135,16 @@ pub struct Embedding {
 }
 
 /// One judged text and how much of it there was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct JudgedPart {
     pub message: usize,
     pub part: usize,
     pub tokens: usize,
     pub windows: usize,
     pub source: Source,
+    /// What was undone before it was read: see `docs/reading.md`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub normalised: Vec<&'static str>,
 }
 
 /// Everything the minds said about one request.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::graph;
 use crate::minds::Task;
+use crate::minds::disguise::Disguises;
 use crate::minds::engine::{Options, Output, Runtime, Session};
 use crate::minds::readable::Readable;
 use crate::minds::reading::Reader;
@@ -18,7 +19,8 @@ const DATA: &str = "tests/data";
 fn reader(folder: &str) -> Reader {
     let tokenizer = Tokenizer::load(format!("{DATA}/{folder}/tokenizer.json").as_ref()).unwrap();
     let readable = Readable::new(&["Any".to_owned()], 0.3).unwrap();
-    Reader { tokenizer, readable, max_tokens: 256, overlap: 64, patterns: None }
+    let disguises = Disguises::new().unwrap();
+    Reader { tokenizer, readable, disguises, max_tokens: 256, overlap: 64, patterns: None }
 }
 
 fn numbers(value: &Value, into: &mut Vec<f32>) {

@@ -118,11 +118,22 @@ pub(super) fn plausible(label: &str, text: &str) -> bool {
         "US_SSN" => social_security(text),
         "ZIP_CODE" => (3..=10).contains(&text.chars().count()) && digits >= 2,
         "TITLE" => letters >= 2 && digits == 0,
-        "PERSON" => letters >= 2 && !is_honorific(text),
-        "ORGANIZATION" | "GPE" | "NRP" => letters >= 2,
+        "PERSON" => letters >= 2 && !is_honorific(text) && named(&plain, 6),
+        "ORGANIZATION" | "GPE" => letters >= 2 && named(&plain, 10),
+        "NRP" => letters >= 2 && named(&plain, 3),
         "STREET_ADDRESS" => digits + letters >= 2,
         _ => true,
     }
+}
+
+/// At most so many words, not all of them small ones.
+fn named(plain: &str, most: usize) -> bool {
+    const SMALL: &[&str] = &[
+        "a", "an", "and", "are", "at", "he", "his", "i", "in", "is", "it", "of", "on", "or", "she", "that", "the",
+        "they", "this", "to", "was", "we", "were", "you",
+    ];
+    let count = plain.split_whitespace().count();
+    count <= most && !plain.split_whitespace().all(|word| SMALL.contains(&word))
 }
 
 /// A number of years or months, with hardly more than the words for them.
