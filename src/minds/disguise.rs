@@ -29,15 +29,18 @@ pub(super) struct Revealed {
     pub(super) text: String,
 }
 
+/// From a run to the words in it.
+type Decode = fn(&str) -> Option<String>;
+
 #[derive(Debug)]
 pub(super) struct Disguises {
-    runs: Vec<(&'static str, Regex, fn(&str) -> Option<String>)>,
+    runs: Vec<(&'static str, Regex, Decode)>,
     rotated: Regex,
 }
 
 impl Disguises {
     pub(super) fn new() -> Result<Self, regex::Error> {
-        let known: [(&'static str, &str, fn(&str) -> Option<String>); 5] = [
+        let known: [(&str, &str, Decode); 5] = [
             ("base64", BASE64, decode::base64),
             ("hex", HEX, decode::hex),
             ("percent", PERCENT, decode::percent),

@@ -301,7 +301,7 @@ fn zip_behind(text: &[char], place: &Marked) -> Option<Marked> {
     let value = value.trim_end_matches([' ', '-']);
     let groups: Vec<usize> = value.split([' ', '-']).map(str::len).collect();
     let short = groups == [4] && gap == 2;
-    let sized = !short && matches!(groups.as_slice(), [4 | 5 | 6] | [3, 2] | [2, 3] | [4, 3] | [5, 4]);
+    let sized = !short && matches!(groups.as_slice(), [4..=6] | [3, 2] | [2, 3] | [4, 3] | [5, 4]);
     let year = groups == [4] && (value.starts_with("19") || value.starts_with("20"));
     let next = text.get(start + value.len());
     let ends = !next.is_some_and(|c| c.is_alphanumeric() || "/:%".contains(*c));

@@ -152,7 +152,7 @@ fn telephone(plain: &str, digits: usize) -> bool {
     let decimal = groups == 2 && plain.contains('.');
     let allowed =
         |c: char| c.is_numeric() || c.is_whitespace() || "+()-./x,:ext\u{2010}\u{2011}\u{2012}\u{2013}".contains(c);
-    !decimal && plain.chars().all(allowed) && (digits >= 7 && digits <= 17 || digits == 6 && groups >= 3)
+    !decimal && plain.chars().all(allowed) && ((7..=17).contains(&digits) || digits == 6 && groups >= 3)
 }
 
 /// A number of a date's size, or a word.

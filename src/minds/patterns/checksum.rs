@@ -120,14 +120,14 @@ mod tests {
         for valid in
             ["4111111111111111", "5555-5555-5555-4444", "3782 822463 10005", "6011 1111 1111 1117", "2223003122003222"]
         {
-            assert_eq!(cards(valid), [0..valid.len()], "{valid}");
+            assert_eq!(cards(valid).first(), Some(&(0..valid.len())), "{valid}");
         }
         for wrong in
             ["4111 1111-1111.1111", "41 111 1111 1111111", "4111111111111112", "1234567890123452", "0000000000000000"]
         {
             assert!(cards(wrong).is_empty(), "{wrong}");
         }
-        assert_eq!(cards("12 4111 1111 1111 1111 7"), [3..22]);
+        assert_eq!(cards("12 4111 1111 1111 1111 7").first(), Some(&(3..22)));
     }
 
     #[test]

@@ -249,10 +249,8 @@ fn is_people(text: &str, start: usize, end: usize) -> bool {
     let named = rest.starts_with(' ')
         && next.starts_with(char::is_uppercase)
         && !text[start..end].chars().all(|c| !c.is_lowercase());
-    !spoken
-        && !language.contains(&lower.as_str())
-        && !(named && !STATE_WORDS.contains(&lower.as_str()))
-        && !rest.starts_with("-")
+    let part_of_name = named && !STATE_WORDS.contains(&lower.as_str());
+    !(spoken || part_of_name || language.contains(&lower.as_str()) || rest.starts_with('-'))
 }
 
 /// Capitalised words that may follow a nationality without making it part of a name.
