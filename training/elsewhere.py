@@ -8,6 +8,9 @@ runtime. Nothing here is shipped as a mind.
     python training/elsewhere.py small              writes tests/data/*
     python training/elsewhere.py base [DIR]         a ModernBERT of base size with random weights, for timings only
     python training/elsewhere.py measure MIND [DIR] holds an imported base against PyTorch and times it
+
+With PYTHONHASHSEED=0 `small` writes the committed bytes again: `transformers` walks through a set of strings, which
+orders the graphs' nodes.
 """
 
 import argparse
