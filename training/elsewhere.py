@@ -8,6 +8,9 @@ runtime. Nothing here is shipped as a mind.
     python training/elsewhere.py small              writes tests/data/*
     python training/elsewhere.py base [DIR]         a ModernBERT of base size with random weights, for timings only
     python training/elsewhere.py measure MIND [DIR] holds an imported base against PyTorch and times it
+
+With PYTHONHASHSEED=0 `small` writes the committed bytes again: `transformers` walks through a set of strings, which
+orders the graphs' nodes.
 """
 
 import argparse
@@ -424,10 +427,10 @@ def base(folder):
     eighth(folder / "onnx/model.onnx", folder / "onnx/model_quantized.onnx")
 
 
-def measure(mind, folder, program, rounds=7):
+def measure(mind, folder, command, rounds=7):
     """Largest difference of scores to PyTorch's, and the time of texts of 32, 128 and 512 tokens, one after the other."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    running = subprocess.Popen([*program, "classify", "--mind", mind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(text):
         running.stdin.write(json.dumps({"id": 1, "text": text}) + "\n")
@@ -464,12 +467,14 @@ def main():
     timing.add_argument("mind")
     timing.add_argument("folder", nargs="?", type=Path, default=place)
     timing.add_argument("--mom", default="target/release/mom")
+    timing.add_argument("--config")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "base":
         return base(given.folder)
     if given.what == "measure":
-        return measure(given.mind, given.folder, [given.mom])
+        config = ["--config", given.config] if given.config else []
+        return measure(given.mind, given.folder, [given.mom, "classify", "--mind", given.mind, *config])
     for make in (sequence, token, multilingual_token, jailbreak, embedding):
         print(make.__name__)
         torch.manual_seed(0)

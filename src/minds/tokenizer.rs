@@ -41,7 +41,8 @@ pub(super) struct Tokenizer {
     unknown: Option<u32>,
     /// Tokens begin with the space before their word, as in byte-level BPE.
     leading_space: bool,
-    /// The tokenizer knows where words begin; some leave a whole text to their merges.
+    /// The tokenizer tells words from what stands beside them; some tell only spaces, or leave
+    /// a whole text to their merges.
     splits_words: bool,
     /// Tokens around every text, as in `[CLS] … [SEP]`.
     pub(super) prefix: Vec<u32>,
@@ -78,7 +79,7 @@ impl Tokenizer {
             .ok_or_else(|| TokenizerError::Failed("the tokenizer does not keep a text together".to_owned()))?;
         let ids = |text: &str| inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec());
         let leading_space = ids("the cat")? != [ids("the ")?, ids("cat")?].concat();
-        let words = inner.encode("the cat", false)?;
+        let words = inner.encode("cat,", false)?;
         let splits_words = words.get_word_ids().first() != words.get_word_ids().last();
         let id = |names: [&str; 2]| names.iter().find_map(|name| inner.token_to_id(name));
         Ok(Self {
@@ -317,6 +318,24 @@ mod tests {
             let expected = ["My", "name", "is", "Zoë", "O", "'", "Neill", ",", "忽", "🦇", "of", "Oslo", "."];
             assert_eq!(words, expected, "{folder}");
         }
+    }
+
+    #[test]
+    fn a_comma_is_no_part_of_a_word_where_only_spaces_split() {
+        let letters = "\u{2581}acdgot,".chars().enumerate().map(|(id, c)| (c.to_string(), serde_json::json!(id)));
+        let vocabulary: serde_json::Map<_, _> = letters.collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metaspace = serde_json::json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true},
+            "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+        });
+        std::fs::write(file.path(), metaspace.to_string()).unwrap();
+        let tokens = read(&Tokenizer::load(file.path()).unwrap(), "cat, dog");
+        let first = |token: &&Token| !token.continues && token.start < token.end;
+        assert_eq!(tokens.iter().filter(first).map(|token| token.start).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(tokens.last().map(|token| (token.end, token.continues)), Some((8, true)));
+        assert!(tokens.iter().any(|token| token.start == token.end && token.end == 5), "the space before dog");
     }
 
     #[test]
