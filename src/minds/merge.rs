@@ -53,11 +53,24 @@ pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, 
             Standing::Filler => fillers.push(named(found)),
         }
     }
-    let sure = overlay(Vec::new(), sure);
+    let sure = overlay(Vec::new(), without_queries(text, sure));
     let model = within(model, outer, &sure);
     let model = model.into_iter().flat_map(|span| around(text, span, &sure)).collect();
     let spans = overlay(fillers, overlay(model, sure.clone()));
     address::join(text, clean::follow_up(text, spans))
+}
+
+/// What a link's query carries counts by itself: the link then ends before its `?`.
+fn without_queries(text: &[char], mut sure: Vec<Marked>) -> Vec<Marked> {
+    let inner: Vec<u32> = sure.iter().filter(|found| &*found.label != "DOMAIN_NAME").map(|found| found.start).collect();
+    for link in sure.iter_mut().filter(|found| &*found.label == "DOMAIN_NAME") {
+        let Some(first) = inner.iter().filter(|&&start| link.start < start && start < link.end).min() else { continue };
+        let before = text.get(link.start as usize..*first as usize).unwrap_or_default();
+        if let Some(at) = before.iter().position(|c| *c == '?' || *c == '#') {
+            link.end = link.start + at as u32;
+        }
+    }
+    sure
 }
 
 /// Lets each of `outer` stand for the names inside it, unless one reaches beyond or a sure

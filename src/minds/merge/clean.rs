@@ -19,7 +19,8 @@ const SIDES: &[&str] = &["northern", "southern", "eastern", "western", "central"
 /// The spans that `span` should have been: none, itself with better borders, or a form of
 /// address and a name.
 pub(super) fn clean(text: &[char], span: Marked) -> Vec<Marked> {
-    if is_code_part(text, &span) || &*span.label == "AGE" && is_sum_part(text, &span) {
+    let no_age = &*span.label == "AGE" && (is_sum_part(text, &span) || !speaks_of_age(text, &span));
+    if no_age || is_code_part(text, &span) {
         return Vec::new();
     }
     let kind = family(&span.label);
@@ -84,6 +85,33 @@ fn is_sum_part(text: &[char], span: &Marked) -> bool {
     let before = span.start.checked_sub(1).and_then(|at| text.get(at as usize));
     let after = text.get(span.end as usize);
     before.is_some_and(|c| "$€£^\\*/=+-(.:<>[".contains(*c)) || after.is_some_and(|c| "%^*/=+:\\°<>".contains(*c))
+}
+
+/// A number is an age where the words around it say so.
+fn speaks_of_age(text: &[char], span: &Marked) -> bool {
+    const CUES: &[&str] = &[
+        "age",
+        "old",
+        "year",
+        "yr",
+        "born",
+        "birth",
+        "turn",
+        "young",
+        "when he",
+        "when she",
+        "when i",
+        "when they",
+        "teen",
+        "month",
+        "aged",
+        "shows",
+        "senior",
+        "patient",
+        "male",
+    ];
+    let around = covered(text, span.start.saturating_sub(48), (span.end + 24).min(text.len() as u32)).to_lowercase();
+    CUES.iter().any(|cue| around.contains(cue))
 }
 
 fn joins_words(text: &[char], at: usize) -> bool {

@@ -114,6 +114,26 @@ fn sure_patterns_win_and_cut() {
 }
 
 #[test]
+fn what_a_link_carries_counts_by_itself() {
+    use Standing::Sure;
+    let text = "see https://a.example/p?mail=x@y.example&n=1 now";
+    let link: &[(&str, &'static str, Standing)] = &[("https://a.example/p?mail=x@y.example&n=1", "DOMAIN_NAME", Sure)];
+    check(text, &[], link, &[("https://a.example/p?mail=x@y.example&n=1", "DOMAIN_NAME")]);
+    let chars: Vec<char> = text.chars().collect();
+    let mut both = seen(text, link);
+    both.extend(seen(text, &[("x@y.example", "EMAIL_ADDRESS", Sure)]));
+    let spans = merge(&chars, Vec::new(), both, BOTH);
+    let spans: Vec<String> = spans.iter().map(|span| covered(&chars, span.start, span.end)).collect();
+    assert_eq!(spans, ["https://a.example/p", "x@y.example"]);
+}
+
+#[test]
+fn an_age_needs_words_about_it() {
+    check("he is 14 years", &[("14", "AGE")], &[], &[("14", "AGE")]);
+    check("Target sum: 14", &[("14", "AGE")], &[], &[]);
+}
+
+#[test]
 fn weak_patterns_need_the_model() {
     use Standing::Weak;
     let text = "say 699 956 915 twice";

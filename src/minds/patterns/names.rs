@@ -24,6 +24,12 @@ const NO_SURNAMES: &str = "airport and apartments avenue bank bay beach bridge b
     holdings enterprises ventures capital insurance services pharmaceuticals store shop cafe bar restaurant motorway highway estate court \
     day days eve fund award prize cup games theorem effect law method test syndrome disease algorithm";
 
+/// Given names that stand for something else when they stand alone.
+const ALSO_WORDS: &str = "abdul amber april bill bob chad cindy crystal daisy dale dan dawn dean dee dom don earl eve fred frank gail gary gene glen grant guy \
+    hans holly hugh jack jake jasmine jean joe john josh kelly lance larry lee leslie mandy mark max may mercedes milan morgan norman pat penny pete ray \
+    regina riley rob rod rosa rosemary ruby sally scott stanley stella sue taylor ted terry tom tony travis troy tyler vera victor wade warren wayne wei \
+    will lena kurt leo mary oliver peter simon alexa siri gordon lewis martin jordan clara";
+
 /// Words after which a capitalised name is a person's, or an organisation's.
 const PERSON_CUES: &str = r"\b(?i:my (?:full )?name is|my name's|his name is|her name is|(?:customer|patient|full|first|last|contact|employee|account holder)(?:'s)? ?name[:\s]{1,2}|(?:^|\n)\s*(?:name|patient|claimant|customer|client|employee|insured|beneficiary|applicant|tenant|attendee|passenger|recipient|contact|author|signed|prepared by|attn|doctor|physician|nurse|attorney|manager|supervisor|agent|user):|\bdear|sincerely,|regards,|yours truly,) {0,4}\n?((?:[\p{Lu}][\p{L}'’-]*\.? ){0,3}[\p{Lu}][\p{L}'’-]+)";
 const ORGANIZATION_CUES: &str = r"(?:\b(?i:work(?:s|ed|ing)? (?:for|at)|employed (?:by|at)|intern(?:s|ed|ing)? (?:for|at)|job at|(?:ceo|cto|cfo|coo|founder|co-founder|president|chairman|employees?) of|acquired by|invoice from)|(?:^|\n)\s*(?i:employer|company|organi[sz]ation|vendor|merchant|business name|firm|supplier|issuer|payee|seller):) {0,4}((?:[\p{Lu}0-9][\p{L}0-9&'’.-]*,? ){0,3}[\p{Lu}][\p{L}0-9&'’.-]*)";
@@ -108,6 +114,7 @@ impl Names {
             hits.push(Hit { start, end: kind.end(), label: "ORGANIZATION", score: 0.82, standing: Standing::Weak });
         }
         self.full_names(text, hits);
+        self.first_names(text, hits);
         for (cue, label) in [(&self.person, "PERSON"), (&self.organization, "ORGANIZATION")] {
             for name in cue.captures_iter(text).filter_map(|captures| captures.get(1)) {
                 let first =
@@ -118,6 +125,19 @@ impl Names {
             }
         }
         self.listed(text, hits);
+    }
+
+    /// A known given name alone, unless it is a word or a place as well.
+    fn first_names(&self, text: &str, hits: &mut Vec<Hit>) {
+        for word in self.word.find_iter(text).filter(|word| word.as_str().starts_with(char::is_uppercase)) {
+            let name = word.as_str().trim_end_matches("'s").trim_end_matches("’s").trim_end_matches(['\'', '’', '-']);
+            let lower = name.to_lowercase();
+            let end = word.start() + name.len();
+            let compound = text[end..].starts_with(' ') && text[end + 1..].starts_with(|c: char| c.is_uppercase());
+            if self.given.contains(lower.as_str()) && !is_word_of(ALSO_WORDS, &lower) && !compound {
+                hits.push(Hit::filler(word.start(), end, "PERSON", 0.8));
+            }
+        }
     }
 
     /// A known given name and a surname.

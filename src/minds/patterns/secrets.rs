@@ -91,7 +91,7 @@ pub(super) const SHAPES: &[(&str, &str)] = &[
 ];
 
 /// `password = …` and its kin; the group is the value.
-const NAMED: &str = r#"(?i-u:(?:\b|_)(?P<key>pass(?:word|wd|phrase|code)?|pwd|secret|(?:api|access|secret|private|auth|encryption|signing|master|account|storage)[ _-]?key|apikey|(?:client|app|shared)[ _-]?secret|token|auth|credentials?))(?-u:[a-z0-9_-]{0,12})["'`]?\s*(?:(?P<sign>:=|=>|==|[:=])|is\s+set\s+to|is|was|>)\s*(?:"(?P<double>[^"\s]{4,})"|'(?P<single>[^'\s]{4,})'|`(?P<tick>[^`\s]{4,})`|(?P<bare>[^\s"'`,;<>(){}\[\]]{6,}))"#;
+const NAMED: &str = r#"(?:(?P<camel>[a-z0-9](?:Pass(?:word|wd|phrase|code)?|Pwd|Secret|ApiKey|AccessKey|SecretKey|PrivateKey|AuthKey|Token))|(?i-u:(?:\b|_)(?P<key>pass(?:word|wd|phrase|code)?|pwd|secret|(?:api|access|secret|private|auth|encryption|signing|master|account|storage)[ _-]?key|apikey|(?:client|app|shared)[ _-]?secret|token|auth|credentials?)))(?-u:[a-z0-9_-]{0,12})["'`]?\s*(?:(?P<sign>:=|=>|==|[:=])|is\s+set\s+to|is|was|>)\s*(?:"(?P<double>[^"\s]{4,})"|'(?P<single>[^'\s]{4,})'|`(?P<tick>[^`\s]{4,})`|(?P<bare>[^\s"'`,;<>(){}\[\]]{6,}))"#;
 
 /// A long run beside a word that says what it is.
 const BESIDE: &str = r"(?i-u:\b(?:key|token|secret|credential|apikey|passphrase|auth)s?\b)[^\n]{0,24}?(?-u:\b)([A-Za-z0-9+/_-]{20,}={0,2})";
@@ -148,7 +148,9 @@ impl Secrets {
 
 /// Where the value of `password = value` stands, if it is one.
 fn named(text: &str, captures: &Captures<'_>) -> Option<(usize, usize)> {
-    let key = captures.name("key")?.as_str();
+    // `dbPass`: the first letter of what the key is made of tells nothing.
+    let key = captures.name("key").or_else(|| captures.name("camel"))?.as_str();
+    let key = key.trim_start_matches(|c: char| c.is_ascii_lowercase() && captures.name("camel").is_some());
     let quoted = ["double", "single", "tick"].iter().find_map(|name| captures.name(name));
     let found = quoted.or_else(|| captures.name("bare"))?;
     let secret = if quoted.is_some() { found.as_str() } else { found.as_str().trim_end_matches(['.', '?', '!', '\\']) };

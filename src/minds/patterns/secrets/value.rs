@@ -171,7 +171,15 @@ pub(super) fn is_random(run: &str) -> bool {
         && run.bytes().filter(u8::is_ascii_digit).count() >= 3
         && entropy(run) >= RANDOM_BITS
         && slashes(run) <= 2
+        && !is_wallet(run)
         && !stands_for_another(run)
+}
+
+/// The address of a wallet is public.
+fn is_wallet(run: &str) -> bool {
+    (26..=35).contains(&run.len())
+        && run.starts_with(['1', '3'])
+        && !run.contains(['0', 'O', 'I', 'l', '+', '/', '_', '-', '='])
 }
 
 fn slashes(run: &str) -> usize {

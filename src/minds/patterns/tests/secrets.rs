@@ -82,6 +82,8 @@ fn named_values() {
         ("CREATE USER 'a'@'%' IDENTIFIED BY 'q9M@Xqy1hWG2m%sb'", "q9M@Xqy1hWG2m%sb"),
         ("pass := \"!BWl#TM3kkts4Kv\"", "!BWl#TM3kkts4Kv"),
         ("  db-password: 'letmein'", "letmein"),
+        ("dbPass: \"AuegzZoDVSdk\",", "AuegzZoDVSdk"),
+        ("const apiKey = 'a8Kd92lPq0'", "a8Kd92lPq0"),
         ("{\"client_secret\": \"a8Kd92lPq0\"}", "a8Kd92lPq0"),
         ("curl -u admin:s3cretpw https://x.example", "s3cretpw"),
         ("the passphrase is Tr0ub4dor&3", "Tr0ub4dor&3"),
@@ -113,6 +115,8 @@ fn talk_about_secrets_is_not_one() {
         "see https://example.com/some/long/path/with/many/words/in/it",
         "the secret is that nobody knows",
         "token: EOS, auth: none",
+        "pay to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+        "compass: northwards, nextToken: next_page",
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAMgAAADICAYAAACtWK6eAAAACXBIWXMAAAsTAAALEwEAmpwYAAAKT2lDQ1BQ",
     ] {
         assert_eq!(secret(text), None, "{text}");
