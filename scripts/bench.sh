@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Measures this machine. Envoy is the yardstick where its wheel can be had.
+# Measures this machine: the minds against a naive stack, and the proxy against Envoy where its
+# wheel can be had. Arguments go to `mom bench proxy`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mom=${CARGO_TARGET_DIR:-target}/release/mom
 say() { printf 'bench: %s\n' "$*"; }
+
+say "mom bench minds: what judging costs, beside a naive stack"
+"$mom" bench minds
 
 envoy=()
 if python3 scripts/setup.py envoy; then

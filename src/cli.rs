@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod calibrate;
 mod check;
 mod classify;
 mod demo_backend;
@@ -20,6 +21,7 @@ mod lines;
 mod models;
 mod progress;
 mod route;
+mod rows;
 mod serve;
 
 /// Routes each LLM request to the cheapest backend that is good enough, and says why.
@@ -41,6 +43,7 @@ Examples:
   echo '{\"id\":1,\"text\":\"What is 2+2?\"}' | mom classify
   echo '{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}' | mom route
   mom eval jailbreak --data attacks.jsonl.gz
+  mom calibrate thresholds --benign monday.jsonl --budget 0.5%
 
 `mom COMMAND --help` explains each command.";
 
@@ -56,7 +59,9 @@ enum Command {
     Route(route::Args),
     /// Measure a mind on labelled data; print one JSON object of metrics.
     Eval(eval::Args),
-    /// List and verify the minds on disk.
+    /// Fit settings to your own traffic; print the lines for `config.toml`.
+    Calibrate(calibrate::Args),
+    /// List and verify the minds on disk; import others.
     Models(models::Args),
     /// Measure this machine.
     Bench(bench::Args),
@@ -106,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Classify(args) => classify::run(args),
         Command::Route(args) => route::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Models(args) => models::run(args),
         Command::Bench(args) => bench::run(args),
         Command::DemoBackend(args) => demo_backend::run(args),

@@ -42,6 +42,9 @@ pub struct Config {
     /// Folder that holds one sub-folder per mind.
     #[serde(default = "default_models_dir")]
     pub models_dir: PathBuf,
+    /// Most bytes the minds keep of what they judged before. 0: nothing.
+    #[serde(default = "default_cache_bytes")]
+    pub minds_cache_bytes: usize,
     #[serde(default)]
     pub server: Server,
     /// Keyed by role: `jailbreak`, `pii`, `brain`, `similarity`, later `expert-math`, ….
@@ -108,20 +111,23 @@ pub struct Mind {
     /// Replaces the manifest's threshold. Probability, 0..1.
     #[serde(default)]
     pub threshold: Option<f32>,
+    /// `jailbreak` only: replaces the manifest's threshold of its second output. Probability, 0..1.
+    #[serde(default)]
+    pub harm_threshold: Option<f32>,
     /// Time from arrival to verdict, queueing included.
     #[serde(default = "default_deadline", with = "units::duration")]
     pub deadline: Duration,
     /// Defaults: `closed` for the guards, `default` for the others.
     #[serde(default)]
     pub on_error: Option<OnError>,
-    /// Most windows in one forward pass. With 1 a verdict depends on its text alone: int8
-    /// graphs scale the activations of a whole pass together.
-    #[serde(default = "default_batch")]
-    pub batch: usize,
+    /// Most windows in one forward pass, where the manifest says that company changes no score;
+    /// else it is 1. Left out: as many as pays.
+    #[serde(default)]
+    pub batch: Option<usize>,
     /// Most requests waiting for this mind's engine; beyond it the verdict is unavailable.
     #[serde(default = "default_queue")]
     pub queue: usize,
-    /// Threads of one forward pass. 0: one per core, at most 4.
+    /// Cores that inference uses, each with a copy of the weights. 0: all, at most 8.
     #[serde(default)]
     pub threads: usize,
     #[serde(default = "default_providers")]
@@ -257,6 +263,8 @@ pub struct QualityOf {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guard {
+    /// Whether the person asks for something harmful: another question than a jailbreak.
+    pub harm: JailbreakRule,
     pub jailbreak: JailbreakRule,
     pub pii: PiiRule,
 }
@@ -353,9 +361,10 @@ impl Default for Mind {
             model: String::new(),
             enabled: true,
             threshold: None,
+            harm_threshold: None,
             deadline: default_deadline(),
             on_error: None,
-            batch: default_batch(),
+            batch: None,
             queue: default_queue(),
             threads: 0,
             execution_providers: default_providers(),
@@ -372,16 +381,19 @@ fn default_models_dir() -> PathBuf {
     PathBuf::from("models/onnx")
 }
 
+/// What `minds_cache_bytes` is when left out: 32 MiB.
+pub const DEFAULT_CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+fn default_cache_bytes() -> usize {
+    DEFAULT_CACHE_BYTES
+}
+
 fn yes() -> bool {
     true
 }
 
 fn default_deadline() -> Duration {
     Duration::from_secs(5)
-}
-
-fn default_batch() -> usize {
-    1
 }
 
 fn default_queue() -> usize {
@@ -411,6 +423,10 @@ impl Default for Server {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { jailbreak: JailbreakRule { action: Action::Block }, pii: PiiRule { action: Action::Flag, labels: None } }
+        Self {
+            harm: JailbreakRule { action: Action::Off },
+            jailbreak: JailbreakRule { action: Action::Block },
+            pii: PiiRule { action: Action::Flag, labels: None },
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Every metric is a function of a weight per row, so that the same code gives the value
 //! (all weights 1) and its 95 % bootstrap interval (weights from resampling).
 
+pub mod binomial;
 pub mod intent;
 pub mod jailbreak;
 pub mod pii;
@@ -32,6 +33,14 @@ impl Report {
         self.number(key, metric(&vec![1.0; rows]));
         let interval = stats::interval(rows, metric);
         self.set(&format!("{key}_ci95"), interval.map(|(low, high)| vec![rounded(Some(low)), rounded(Some(high))]));
+    }
+
+    /// The exact 95 % interval of a share of `trials`, as `key_exact_ci95`: where next to nothing was
+    /// counted, a bootstrap knows nothing.
+    pub fn exact(&mut self, key: &str, hits: usize, trials: usize) {
+        let interval = binomial::interval(hits, trials);
+        let ends = interval.map(|(low, high)| vec![rounded(Some(low)), rounded(Some(high))]);
+        self.set(&format!("{key}_exact_ci95"), ends);
     }
 
     /// Adds everything `other` says.

@@ -68,9 +68,9 @@ impl Gateway {
         let stop = Stop::default();
         let gateway = Arc::new(Self {
             permits: Arc::new(Semaphore::new(config.server.max_requests)),
+            metrics: Metrics::new(minds.metrics()),
             minds,
             upstream,
-            metrics: Metrics::new(),
             stop: stop.clone(),
             config,
         });

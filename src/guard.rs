@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Action, Config, OnError};
-use crate::minds::{Given, Judgement};
+use crate::minds::{Given, Jailbreak, Judgement};
 
 /// What the guards decided about one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub enum Outcome {
 /// What a guard found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
+    Harm,
     Jailbreak,
     Pii,
 }
@@ -43,6 +44,7 @@ impl Found {
     /// Stable error and reason code.
     pub fn code(self) -> &'static str {
         match self {
+            Self::Harm => "harm_detected",
             Self::Jailbreak => "jailbreak_detected",
             Self::Pii => "pii_detected",
         }
@@ -63,6 +65,8 @@ impl Outcome {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Pass | Self::Flagged => "",
+            Self::Refused(Found::Harm) => "Refused: the person seems to ask for something harmful.",
+            Self::Blocked(Found::Harm) => "Blocked: the person seems to ask for something harmful.",
             Self::Refused(Found::Jailbreak) => "Refused: the request looks like a jailbreak or prompt injection.",
             Self::Blocked(Found::Jailbreak) => "Blocked: the request looks like a jailbreak or prompt injection.",
             Self::Refused(Found::Pii) => "Refused: the request holds personal data or secrets.",
@@ -96,6 +100,7 @@ pub fn enforce(config: &Config, judgement: &Judgement) -> Enforcement {
         Given::Unavailable(_) => enforcement.unavailable("jailbreak", config),
         Given::Verdict(_) | Given::Off => {}
     }
+    enforcement.harm(config, &judgement.jailbreak);
     let rule = &config.guard.pii;
     match &judgement.pii {
         _ if rule.action == Action::Off => {}
@@ -114,6 +119,22 @@ pub fn enforce(config: &Config, judgement: &Judgement) -> Enforcement {
 }
 
 impl Enforcement {
+    /// What the person asks for, a question of its own. Without a verdict the jailbreak rule has
+    /// spoken already, unless that one is off.
+    fn harm(&mut self, config: &Config, given: &Given<Jailbreak>) {
+        let action = config.guard.harm.action;
+        match given {
+            _ if action == Action::Off => {}
+            Given::Verdict(verdict) if verdict.harm.is_some_and(|harm| harm.detected()) => {
+                self.found(Found::Harm, action, format!("harm={}", name(action)));
+            }
+            Given::Unavailable(_) if config.guard.jailbreak.action == Action::Off => {
+                self.unavailable("jailbreak", config);
+            }
+            Given::Verdict(_) | Given::Unavailable(_) | Given::Off => {}
+        }
+    }
+
     fn found(&mut self, found: Found, action: Action, mark: String) {
         self.reach(match action {
             // A config that asks for redaction is refused at load; stopping is the safe reading of one that is not.

@@ -10,6 +10,7 @@ pub mod eval;
 pub mod gateway;
 pub mod guard;
 mod http;
+pub mod learn;
 pub mod minds;
 pub mod openai;
 pub mod route;

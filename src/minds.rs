@@ -7,34 +7,44 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Exemplar, Mind, Provider};
+use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
+use crate::telemetry::MindMetrics;
 
 mod batch;
+mod cache;
+mod crew;
+mod disguise;
 mod encoder;
 mod engine;
+pub mod import;
 mod judge;
 mod load;
 mod manifest;
+mod merge;
 mod name;
 mod normalise;
+mod patterns;
+mod queue;
 mod readable;
 mod reading;
 pub mod registry;
 mod render;
-mod secrets;
 mod spans;
+mod tags;
 mod tokenizer;
 mod verdict;
 mod window;
 
-pub use crate::openai::judged::{Input, Part, Place};
-pub use engine::EngineError;
+pub use crate::openai::judged::{Input, Part, Place, Source};
+pub use crew::Refusal;
+pub use engine::{EngineError, library};
 pub use load::LoadError;
 pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings, Unavailable,
+    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Timings,
+    Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -48,6 +58,8 @@ pub struct MindStatus {
     pub name: Arc<str>,
     /// The execution provider that really runs it.
     pub provider: Provider,
+    /// Those that were wanted more and cannot be used.
+    pub refused: Vec<Refusal>,
     /// A real inference has run, and the engine is alive.
     pub ready: bool,
     pub warm_up: Duration,
@@ -57,7 +69,16 @@ impl Minds {
     /// Loads what `config` switches on: verifies every sha256, opens each graph once, runs a
     /// real inference. Blocks for as long as that takes.
     pub fn load(config: &Config) -> Result<Self, LoadError> {
-        Self::open(&config.models_dir, &config.minds, &config.exemplars)
+        let minds =
+            Self::open_with_cache(&config.models_dir, &config.minds, &config.exemplars, config.minds_cache_bytes)?;
+        if config.guard.harm.action != Action::Off && !minds.0.sees_harm() {
+            return Err(LoadError::Role {
+                role: "jailbreak".to_owned(),
+                message: "[guard] harm acts on a score that this mind does not give; set its action to \"off\""
+                    .to_owned(),
+            });
+        }
+        Ok(minds)
     }
 
     /// [`Minds::load`] without a whole configuration.
@@ -66,7 +87,17 @@ impl Minds {
         minds: &BTreeMap<String, Mind>,
         exemplars: &BTreeMap<String, Exemplar>,
     ) -> Result<Self, LoadError> {
-        load::load(models_dir, minds, exemplars).map(|loaded| Self(Arc::new(loaded)))
+        Self::open_with_cache(models_dir, minds, exemplars, DEFAULT_CACHE_BYTES)
+    }
+
+    /// As [`Minds::open`], with a bound on what is remembered of earlier requests; 0: nothing.
+    pub fn open_with_cache(
+        models_dir: &Path,
+        minds: &BTreeMap<String, Mind>,
+        exemplars: &BTreeMap<String, Exemplar>,
+        cache_bytes: usize,
+    ) -> Result<Self, LoadError> {
+        load::load(models_dir, minds, exemplars, cache_bytes).map(|loaded| Self(Arc::new(loaded)))
     }
 
     /// Judges every text of one request. Never fails: [`Given::Unavailable`] says why.
@@ -77,6 +108,16 @@ impl Minds {
     /// Requests that wait for an inference thread or are being read by one.
     pub fn waiting(&self) -> usize {
         self.0.waiting()
+    }
+
+    /// What the minds count.
+    pub fn metrics(&self) -> &MindMetrics {
+        &self.0.metrics
+    }
+
+    /// Brings the gauges among the metrics up to date.
+    pub fn gauge(&self) {
+        self.0.gauge();
     }
 
     /// One entry per mind that is switched on.

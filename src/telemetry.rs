@@ -1,10 +1,14 @@
 //! Telling what happened: one record per request, written when the request is over, feeds
 //! the log, the metrics and the span alike. Message text is in none of them.
 
+mod drift;
 mod log;
 mod metrics;
+mod minds;
 mod record;
 
+pub use drift::{BUCKETS, Scores};
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, Metrics};
+pub use minds::MindMetrics;
 pub use record::{End, Record};

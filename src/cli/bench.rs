@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::Failure;
-use crate::bench::proxy;
-use crate::config::parse_duration;
+use super::judging::Choice;
+use crate::bench::{minds, proxy};
+use crate::config::{Provider, parse_duration};
 use crate::shutdown;
 
 #[derive(Debug, clap::Args)]
@@ -18,12 +19,58 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// What judging costs: times by length, requests per second, memory, each against its target.
+    ///
+    /// Beside the minds runs a naive stack, one session for each mind, so that the gain reads as
+    /// a ratio: a noisy machine is equally unkind to both.
+    Minds(MindsArgs),
     /// Latency added to going direct, requests per second, memory and cold start.
     ///
     /// Starts a loopback upstream and the gateway (a child process of this binary, minds off
     /// and on), and Envoy where its binary is given. Short slices take turns, so that a noisy
     /// machine is equally unkind to all.
     Proxy(Proxy),
+}
+
+#[derive(Debug, clap::Args)]
+struct MindsArgs {
+    /// Run on this execution provider. One that cannot be used is told, and the next is measured.
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<Device>,
+    /// How long a row takes, in seconds; long requests may need more.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+    /// Requests in flight where many are [default: 32; 512 for a graphics card].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    clients: Option<u16>,
+    /// Leave out requests of 8,000 tokens, which take most of the time.
+    #[arg(long)]
+    without_long: bool,
+    /// Take the minds and their settings from this configuration instead of the models' own.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// An execution provider, as the command line spells it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Device {
+    Cpu,
+    Cuda,
+    Tensorrt,
+}
+
+impl Device {
+    /// Itself, then what takes over where it cannot be used.
+    fn providers(self) -> Vec<Provider> {
+        match self {
+            Self::Cpu => vec![Provider::Cpu],
+            Self::Cuda => vec![Provider::Cuda, Provider::Cpu],
+            Self::Tensorrt => vec![Provider::Tensorrt, Provider::Cuda, Provider::Cpu],
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +96,49 @@ struct Proxy {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let What::Proxy(args) = args.what;
+    match args.what {
+        What::Minds(args) => minds(args),
+        What::Proxy(args) => proxy(args),
+    }
+}
+
+fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
+    let mut choice = Choice::new(args.config.as_deref())?;
+    let clients = args.clients.map(usize::from);
+    choice.be_patient(clients.unwrap_or(minds::MOST_CLIENTS));
+    if let Some(device) = args.provider {
+        choice.minds.values_mut().for_each(|mind| mind.execution_providers = device.providers());
+    }
+    if choice.names().next().is_none() {
+        return Err(Failure::config("the configuration switches every mind off"));
+    }
+    let plan = minds::Plan {
+        models_dir: choice.models_dir,
+        minds: choice.minds,
+        exemplars: choice.exemplars,
+        cache_bytes: choice.cache_bytes,
+        row: Duration::from_secs(args.seconds.into()),
+        clients,
+        long: !args.without_long,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build()?;
+    let report = runtime.block_on(minds::run(&plan, &mut tell)).map_err(|error| Failure::config(error.to_string()))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", report.to_json())?
+    } else {
+        write!(out, "{report}")?
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says on stderr what is being measured.
+fn tell(step: &str) {
+    // Nowhere is left to report a failing stderr.
+    let _ = writeln!(io::stderr().lock(), "bench: {step}");
+}
+
+fn proxy(args: Proxy) -> Result<ExitCode, Failure> {
     let plan = proxy::Plan {
         mom: std::env::current_exe()?,
         envoy: args.envoy,
@@ -58,11 +147,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         rounds: args.rounds.into(),
         slice: args.slice,
     };
-    let mut progress = |step: &str| {
-        // Nowhere is left to report a failing stderr.
-        let _ = writeln!(io::stderr().lock(), "bench: {step}");
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut progress = tell;
     let report = runtime.block_on(async {
         // Giving up ends the processes that are measured.
         tokio::select! {

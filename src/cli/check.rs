@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use super::Failure;
 use super::progress;
 use crate::config::{Config, MindFolders};
-use crate::minds::{Folder, Minds};
+use crate::minds::{Folder, MindStatus, Minds, Refusal};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints every fault on its own line of stderr, with file, line and a suggestion, and exits
-78 when there is any. Otherwise one line on stdout says what would be served.")]
+78 when there is any. Otherwise one line on stdout says what would be served; an execution
+provider that cannot be used is a note on stderr, as the next one takes over.")]
 pub(super) struct Args {
     /// The configuration.
     #[arg(long, default_value = "config.toml")]
@@ -22,8 +23,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     match progress::during("checking the configuration and the models", || check(&args)) {
-        Ok(config) => {
+        Ok((config, minds)) => {
             writeln!(std::io::stdout().lock(), "{}", summary(&args, &config))?;
+            for note in minds.status().iter().flat_map(notes) {
+                writeln!(std::io::stderr().lock(), "note: {note}")?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
@@ -36,8 +40,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The configuration, or what is wrong with it and with the models.
-fn check(args: &Args) -> Result<Config, Vec<String>> {
+/// Configuration and minds, or what is wrong with them.
+fn check(args: &Args) -> Result<(Config, Minds), Vec<String>> {
     let config =
         Config::load(&args.config).map_err(|faults| [vec![faults.to_string()], models(&faults.minds)].concat())?;
     let faults = models(&config.mind_folders());
@@ -45,8 +49,15 @@ fn check(args: &Args) -> Result<Config, Vec<String>> {
         return Err(faults);
     }
     // Last, because it takes longest: every mind answers once.
-    Minds::load(&config).map_err(|fault| vec![fault.to_string()])?;
-    Ok(config)
+    let minds = Minds::load(&config).map_err(|fault| vec![fault.to_string()])?;
+    Ok((config, minds))
+}
+
+/// What works, but not as it was wished.
+fn notes(mind: &MindStatus) -> impl Iterator<Item = String> {
+    mind.refused.iter().map(|Refusal { provider, why }| {
+        format!("{} will run on {}, not on {provider}: {why}", mind.name, mind.provider)
+    })
 }
 
 /// Every manifest and every file that is not what it should be.

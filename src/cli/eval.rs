@@ -12,10 +12,10 @@ use futures_util::stream;
 use super::Failure;
 use super::judging::{self, Choice, IN_FLIGHT};
 use super::progress::Progress;
+use super::rows;
 use crate::eval::Report;
 use crate::minds::{Given, Input, Judgement, Minds, Part};
 
-mod rows;
 mod tasks;
 
 #[derive(Debug, clap::Args)]
@@ -27,10 +27,11 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Prints one JSON object. Numbers come with a 95 % bootstrap interval where one makes sense (KEY_ci95),
-and again by `source` and `domain` where rows carry them. `n` counts the rows that got a verdict;
-`unavailable` counts, by reason, those that got none, `dropped` those whose label the task does not
-know, `bad_rows` those that could not be read (they make the exit code 1, and so does having no row to
-measure). Nothing is fitted on the data.
+shares that may rest on next to nothing also with an exact one (KEY_exact_ci95), and all of it again by
+`source` and `domain` where rows carry them; jailbreak also by the windows of a request (1, 2-8, 9+).
+`n` counts the rows that got a verdict; `unavailable` counts, by reason, those that got none, `dropped`
+those whose label the task does not know, `bad_rows` those that could not be read (they make the exit
+code 1, and so does having no row to measure). Nothing is fitted on the data.
 
 Examples:
   mom eval intent --data academic.jsonl.gz
@@ -128,7 +129,7 @@ async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::O
     let judged = stream::iter(rows).map(|row| async move {
         let mut judgements = Vec::new();
         for text in T::texts(&row) {
-            let part = Part { place: None, text, guarded: true, ask: true };
+            let part = Part::alone(text);
             judgements.push(minds.judge(Input { parts: vec![part], not_text: false }).await);
         }
         T::outcome(row, &judgements)

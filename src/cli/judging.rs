@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Failure;
 use super::progress::{self, LOADING};
-use crate::config::{Config, Exemplar, Mind, MindFolders, ROLES, flash};
-use crate::minds::{Folder, Manifest, Minds, Task};
+use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, MindFolders, ROLES, flash};
+use crate::minds::{Folder, Manifest, Minds};
 
 /// Texts judged at once, so that the minds can batch.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -20,6 +20,10 @@ pub(super) struct Choice {
     pub(super) models_dir: PathBuf,
     pub(super) minds: BTreeMap<String, Mind>,
     pub(super) exemplars: BTreeMap<String, Exemplar>,
+    /// What the minds may remember.
+    pub(super) cache_bytes: usize,
+    /// The labels that count for the PII guard; `None`: all.
+    pub(super) pii_labels: Option<Vec<String>>,
 }
 
 impl Choice {
@@ -27,10 +31,13 @@ impl Choice {
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
             let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
-            return Ok(Self { models_dir: MindFolders::default().models_dir, minds, exemplars: BTreeMap::new() });
+            let models_dir = MindFolders::default().models_dir;
+            let (exemplars, cache_bytes) = (BTreeMap::new(), DEFAULT_CACHE_BYTES);
+            return Ok(Self { models_dir, minds, exemplars, cache_bytes, pii_labels: None });
         };
-        let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
-        Ok(Self { models_dir: config.models_dir, minds: config.minds, exemplars: config.exemplars })
+        let Config { models_dir, minds, exemplars, minds_cache_bytes: cache_bytes, guard, .. } =
+            Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
+        Ok(Self { models_dir, minds, exemplars, cache_bytes, pii_labels: guard.pii.labels })
     }
 
     /// The folders of the minds that are switched on.
@@ -43,7 +50,7 @@ impl Choice {
         let mut kept = BTreeMap::new();
         for name in names {
             let folder = Folder::open(&self.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
-            let role = role_of(folder.manifest.task);
+            let role = folder.manifest.task.role();
             let mind = match self.minds.get(role).filter(|mind| mind.model == *name) {
                 Some(mind) => Mind { enabled: true, ..mind.clone() },
                 None => Mind { model: name.clone(), ..Mind::default() },
@@ -74,17 +81,25 @@ impl Choice {
     /// Only the mind called `name`, with its shipped settings.
     pub(super) fn alone(&self, name: &str) -> Result<Self, Failure> {
         let models_dir = self.models_dir.clone();
-        let mut choice = Self { models_dir, minds: BTreeMap::new(), exemplars: BTreeMap::new() };
+        let (minds, exemplars) = (BTreeMap::new(), BTreeMap::new());
+        let mut choice = Self { models_dir, minds, exemplars, cache_bytes: self.cache_bytes, pii_labels: None };
         choice.only(&[name.to_owned()])?;
         Ok(choice)
     }
 
-    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+    /// Lets every text wait for its turn, with this many on their way.
+    pub(super) fn be_patient(&mut self, in_flight: usize) {
         for mind in self.minds.values_mut() {
             mind.deadline = PATIENCE;
-            mind.queue = mind.queue.max(2 * IN_FLIGHT);
+            mind.queue = mind.queue.max(2 * in_flight);
         }
-        let minds = progress::during(LOADING, || Minds::open(&self.models_dir, &self.minds, &self.exemplars));
+    }
+
+    pub(super) fn load(mut self) -> Result<Minds, Failure> {
+        self.be_patient(IN_FLIGHT);
+        let minds = progress::during(LOADING, || {
+            Minds::open_with_cache(&self.models_dir, &self.minds, &self.exemplars, self.cache_bytes)
+        });
         minds.map_err(|error| Failure::config(error.to_string()))
     }
 }
@@ -92,15 +107,6 @@ impl Choice {
 /// The flash mind of a role.
 fn shipped(role: &str) -> Mind {
     Mind { model: flash(role), ..Mind::default() }
-}
-
-fn role_of(task: Task) -> &'static str {
-    match task {
-        Task::Intent => "brain",
-        Task::Jailbreak => "jailbreak",
-        Task::Pii => "pii",
-        Task::Similarity => "similarity",
-    }
 }
 
 /// The runtime of a command that judges.

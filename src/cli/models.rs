@@ -13,6 +13,8 @@ use super::judging::{self, Choice};
 use crate::minds::registry::{self, Entry};
 use crate::minds::{Given, Input, Judgement, Part, Task};
 
+mod import;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -26,10 +28,13 @@ A mind is a folder with a manifest.json in models/onnx, or in `models_dir` of a 
 Examples:
   mom models list             what is there, and is it what its manifest says?
   mom models list --json
-  mom models verify           hash every file, load every mind, run a real inference";
+  mom models verify           hash every file, load every mind, run a real inference
+  mom models import DIR --as mom-brain-modern-flash";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a mind of a model from elsewhere: a ModernBERT or mmBERT classifier, for example.
+    Import(import::Args),
     /// Show every mind: task, state, size, window length.
     List {
         /// One JSON array instead of a table.
@@ -51,6 +56,7 @@ enum Command {
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
+        Command::Import(args) => import::run(args),
         Command::List { json, config } => list(&Choice::new(config.as_deref())?, json),
         Command::Verify { config } => verify(&Choice::new(config.as_deref())?),
     }
@@ -123,7 +129,7 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
     let alone = choice.alone(&entry.name).map_err(|failure| failure.to_string())?;
     let minds = alone.load().map_err(|failure| failure.to_string())?;
     let text = "Who wrote the novel, and in which year?".to_owned();
-    let part = Part { place: None, text, guarded: true, ask: true };
+    let part = Part::alone(text);
     let judgement = runtime.block_on(minds.judge(Input { parts: vec![part], not_text: false }));
     if let Some(why) = silent(&judgement, folder.manifest.task) {
         return Err(format!("{}: the self-test got no verdict: {why}", folder.graph().display()));

@@ -18,12 +18,13 @@ use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, MindFolders, ROLES, 
 
 /// Top-level keys: what `MOM_…` variables may begin with. Other variables of that prefix
 /// (`MOM_LOG`, …) are none of the configuration's business.
-const TOP_LEVEL: [&str; 11] = [
+const TOP_LEVEL: [&str; 12] = [
     "backends",
     "exemplars",
     "guard",
     "keys",
     "minds",
+    "minds_cache_bytes",
     "models_dir",
     "quality",
     "routes",

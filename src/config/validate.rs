@@ -125,14 +125,20 @@ impl Checks<'_> {
             } else if !ROLES.contains(&role.as_str()) {
                 self.unknown(key.clone(), "role", role, ROLES);
             }
-            let Mind { model, threshold, deadline, batch, queue, execution_providers, .. } = mind;
+            let Mind { model, threshold, harm_threshold, deadline, batch, queue, execution_providers, .. } = mind;
             if !model.starts_with("mom-") || model.contains(['/', '\\']) {
                 self.fail(key.and("model"), "expected the name of a folder in models_dir, such as \"mom-brain-flash\"");
             }
             if let Some(threshold) = threshold {
                 self.within(key.and("threshold"), f64::from(*threshold), 0.0, 1.0);
             }
-            let limits = [("deadline", deadline.is_zero()), ("batch", *batch == 0), ("queue", *queue == 0)];
+            if let Some(threshold) = harm_threshold {
+                self.within(key.and("harm_threshold"), f64::from(*threshold), 0.0, 1.0);
+                if role != "jailbreak" {
+                    self.fail(key.and("harm_threshold"), "only the jailbreak mind says how harmful a request is");
+                }
+            }
+            let limits = [("deadline", deadline.is_zero()), ("batch", *batch == Some(0)), ("queue", *queue == 0)];
             self.positive(&key, &limits);
             if execution_providers.is_empty() {
                 self.fail(key.and("execution_providers"), "needs at least one, such as \"cpu\"");
@@ -221,10 +227,14 @@ impl Checks<'_> {
         }
     }
 
-    /// A brain from elsewhere brings its own labels; the shipped ones have these.
+    /// A mind from elsewhere brings labels of its own; those of the design have ours.
+    fn own_labels(&self, role: &str) -> bool {
+        let ships = |model: &str| ["flash", "pro", "max"].iter().any(|size| model == format!("mom-{role}-{size}"));
+        self.config.minds.get(role).is_none_or(|mind| ships(&mind.model))
+    }
+
     fn category(&mut self, key: Key, category: &str) {
-        let shipped = self.config.minds.get("brain").is_none_or(|brain| brain.model.starts_with("mom-brain-"));
-        if shipped && !CATEGORIES.contains(&category) {
+        if self.own_labels("brain") && !CATEGORIES.contains(&category) {
             self.unknown(key, "category", category, CATEGORIES);
         }
     }
@@ -246,19 +256,24 @@ impl Checks<'_> {
 
     fn guard(&mut self) {
         let guard = &self.config.guard;
-        for (role, action) in [("jailbreak", guard.jailbreak.action), ("pii", guard.pii.action)] {
+        let rules = [
+            ("harm", "jailbreak", guard.harm.action),
+            ("jailbreak", "jailbreak", guard.jailbreak.action),
+            ("pii", "pii", guard.pii.action),
+        ];
+        for (rule, role, action) in rules {
             let off = self.config.minds.get(role).is_some_and(|mind| !mind.enabled);
             if action == Action::Redact {
-                let key = Key::of(&["guard", role, "action"]);
+                let key = Key::of(&["guard", rule, "action"]);
                 self.fail_and_say(key, "redact is not built yet", "use \"block\", \"refuse\" or \"flag\"");
             } else if action != Action::Off && off {
                 let key = Key::of(&["minds", role, "enabled"]);
-                let says = format!("set guard.{role} = {{ action = \"off\" }}, or enable the mind");
-                self.fail_and_say(key, format!("[guard] {role} acts on what this mind says"), says);
+                let says = format!("set guard.{rule} = {{ action = \"off\" }}, or enable the mind");
+                self.fail_and_say(key, format!("[guard] {rule} acts on what this mind says"), says);
             }
         }
         for (index, label) in guard.pii.labels.iter().flatten().enumerate() {
-            if !PII_LABELS.contains(&label.as_str()) {
+            if self.own_labels("pii") && !PII_LABELS.contains(&label.as_str()) {
                 self.unknown(Key::of(&["guard", "pii", "labels"]).and(index), "PII label", label, PII_LABELS);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::stats::{Ranked, f1, ratio};
-use super::{Report, groups};
+use super::{Report, binomial, groups};
 
 /// Bins of the calibration error.
 const BINS: usize = 15;
@@ -44,6 +44,7 @@ pub fn report(rows: &[Row]) -> Report {
     let categories = categories(&all);
     if !categories.is_empty() {
         report.set("recall", recall(&categories));
+        report.set("recall_exact_ci95", recall_intervals(&categories));
         report.set("confusion", confusion(&categories));
     }
     for (key, by) in [
@@ -66,7 +67,7 @@ fn measure(rows: &[&Row]) -> Report {
         report.set("category_n", categories.len());
         report.metric("accuracy", categories.len(), |weights| share(&categories, weights, |row| row.0 == row.1));
         report.metric("macro_f1", categories.len(), |weights| macro_f1(&categories, weights));
-        report.number("ece", calibration_error(&categories));
+        report.metric("ece", categories.len(), |weights| calibration_error(&categories, weights));
     }
     let known: Vec<&Complexity> = rows.iter().filter_map(|row| row.complexity.as_ref()).collect();
     if !known.is_empty() {
@@ -110,25 +111,38 @@ fn macro_f1(rows: &[Category<'_>], weights: &[f64]) -> Option<f64> {
 }
 
 /// Expected calibration error of the winning label, equal-width bins.
-fn calibration_error(rows: &[Category<'_>]) -> Option<f64> {
+fn calibration_error(rows: &[Category<'_>], weights: &[f64]) -> Option<f64> {
     let mut bins = [[0.0_f64; 2]; BINS];
-    for (truth, predicted, confidence) in rows {
+    for ((truth, predicted, confidence), weight) in rows.iter().zip(weights) {
         let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
-        bins[bin][0] += confidence;
-        bins[bin][1] += f64::from(u8::from(truth == predicted));
+        bins[bin][0] += weight * confidence;
+        bins[bin][1] += if truth == predicted { *weight } else { 0.0 };
     }
-    ratio(bins.iter().map(|[confidence, right]| (confidence - right).abs()).sum(), rows.len() as f64)
+    ratio(bins.iter().map(|[confidence, right]| (confidence - right).abs()).sum(), weights.iter().sum())
 }
 
 fn recall(rows: &[Category<'_>]) -> Value {
-    let mut counts: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
+    let share = |[right, all]: [usize; 2]| super::rounded(ratio(right as f64, all as f64));
+    Value::Object(right_of(rows).into_iter().map(|(label, counts)| (label.to_owned(), share(counts))).collect())
+}
+
+/// Exact: many labels have few rows.
+fn recall_intervals(rows: &[Category<'_>]) -> Value {
+    let ends = |[right, all]: [usize; 2]| {
+        binomial::interval(right, all).map(|(low, high)| [super::rounded(Some(low)), super::rounded(Some(high))])
+    };
+    Value::Object(right_of(rows).into_iter().map(|(label, counts)| (label.to_owned(), json!(ends(counts)))).collect())
+}
+
+/// Right ones and all, by label.
+fn right_of<'a>(rows: &[Category<'a>]) -> BTreeMap<&'a str, [usize; 2]> {
+    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
     for (truth, predicted, _) in rows {
         let count = counts.entry(truth).or_default();
-        count[0] += f64::from(u8::from(truth == predicted));
-        count[1] += 1.0;
+        count[0] += usize::from(truth == predicted);
+        count[1] += 1;
     }
-    let shares = counts.into_iter().map(|(label, [right, all])| (label.to_owned(), super::rounded(ratio(right, all))));
-    Value::Object(shares.collect())
+    counts
 }
 
 fn confusion(rows: &[Category<'_>]) -> Value {
@@ -164,6 +178,8 @@ mod tests {
         // Bin of 0.9: three rows, 2 of them right; bin of 0.6: one, wrong.
         assert_eq!(json["ece"], (((2.7_f64 - 2.0) + 0.6) / 4.0 * 1e6).round() / 1e6);
         assert_eq!(json["recall"]["a"], 0.5);
+        assert_eq!(json["recall_exact_ci95"]["b"], json!([0.025, 1.0]));
+        assert!(json["ece_ci95"][0].as_f64() <= json["ece_ci95"][1].as_f64(), "{json}");
         assert_eq!(json["confusion"]["c"]["b"], 1);
         assert_eq!(json["by_source"]["s"]["n"], 4);
         assert!(json.get("complexity_accuracy").is_none() && json.get("by_domain").is_none());

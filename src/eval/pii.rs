@@ -2,7 +2,8 @@
 //!
 //! What a source does not annotate is not held against the mind: predictions with a label
 //! that its source never uses are left out, and so are those that touch a span of a type
-//! the mind does not know. Neighbouring pieces of one street address count as one.
+//! the mind does not know. Neighbouring pieces of one address count as one, on both sides:
+//! sources do not agree on whether town and postal code belong to the street.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,11 @@ use super::stats::{f1, ratio};
 use super::{Report, groups};
 
 const ADDRESS: &str = "STREET_ADDRESS";
+/// What may go on an address.
+const PIECES: [&str; 3] = [ADDRESS, "GPE", "ZIP_CODE"];
+/// Code points of punctuation and white space between two pieces of an address: a comma, a
+/// line's end and an indent.
+const MOST_BETWEEN: usize = 8;
 
 /// Code points, end exclusive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,17 +109,18 @@ fn outermost(mut spans: Vec<Span>) -> Vec<Span> {
     kept
 }
 
-/// Pieces of a street address with nothing but punctuation and space between them are one.
+/// A street address and what stands beside it (more of the street, a town or country, a postal
+/// code) with nothing but punctuation and white space between are one.
 fn merged(mut spans: Vec<Span>, text: &[char]) -> Vec<Span> {
     spans.sort();
     let mut merged: Vec<Span> = Vec::new();
     for span in spans {
         if let Some(last) = merged.last_mut()
             && last.label == ADDRESS
-            && span.label == ADDRESS
+            && PIECES.contains(&span.label.as_str())
             && text
                 .get(last.end..span.start)
-                .is_some_and(|gap| gap.len() <= 3 && !gap.iter().any(|c| c.is_alphanumeric()))
+                .is_some_and(|gap| gap.len() <= MOST_BETWEEN && !gap.iter().any(|c| c.is_alphanumeric()))
         {
             last.end = span.end;
         } else {
@@ -129,35 +136,50 @@ fn measure(rows: &[&Counted<'_>]) -> Report {
         .iter()
         .map(|row| row.counts.0.values().fold([0.0; 3], |sum, add| [sum[0] + add[0], sum[1] + add[1], sum[2] + add[2]]))
         .collect();
-    let total = |weights: &[f64]| {
-        sums.iter()
-            .zip(weights)
-            .fold([0.0; 3], |sum, (add, w)| [sum[0] + w * add[0], sum[1] + w * add[1], sum[2] + w * add[2]])
-    };
+    let total = |weights: &[f64]| sum(&sums, weights);
     let all = total(&vec![1.0; rows.len()]);
     report.set("n", rows.len());
     report.set("gold_spans", (all[RIGHT] + all[MISSED]) as u64);
     report.set("found_spans", (all[RIGHT] + all[WRONG]) as u64);
-    report.number("precision", ratio(all[RIGHT], all[RIGHT] + all[WRONG]));
-    report.number("recall", ratio(all[RIGHT], all[RIGHT] + all[MISSED]));
-    report.metric("f1", rows.len(), |weights| {
-        let [right, wrong, missed] = total(weights);
-        f1(right, wrong, missed)
-    });
+    rates(&mut report, rows.len(), total);
     report
 }
 
+/// Precision, recall and F1 with their intervals: rows are resampled, as spans of one text go together.
+fn rates(report: &mut Report, rows: usize, total: impl Fn(&[f64]) -> [f64; 3]) {
+    report.metric("precision", rows, |weights| {
+        let [right, wrong, _] = total(weights);
+        ratio(right, right + wrong)
+    });
+    report.metric("recall", rows, |weights| {
+        let [right, _, missed] = total(weights);
+        ratio(right, right + missed)
+    });
+    report.metric("f1", rows, |weights| {
+        let [right, wrong, missed] = total(weights);
+        f1(right, wrong, missed)
+    });
+}
+
+/// The weighted sum of the rows' counts.
+fn sum(counts: &[[f64; 3]], weights: &[f64]) -> [f64; 3] {
+    counts
+        .iter()
+        .zip(weights)
+        .fold([0.0; 3], |sum, (add, w)| [sum[0] + w * add[0], sum[1] + w * add[1], sum[2] + w * add[2]])
+}
+
 fn by_label(rows: &[&Counted<'_>]) -> Value {
-    let mut labels: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
-    for (label, add) in rows.iter().flat_map(|row| &row.counts.0) {
-        labels.entry(label).or_default().iter_mut().zip(add).for_each(|(sum, add)| *sum += add);
+    // Only the rows in which a label occurs say anything about it.
+    let mut labels: BTreeMap<&str, Vec<[f64; 3]>> = BTreeMap::new();
+    for (label, counts) in rows.iter().flat_map(|row| &row.counts.0) {
+        labels.entry(label).or_default().push(*counts);
     }
-    let parts = labels.into_iter().map(|(label, [right, wrong, missed])| {
+    let parts = labels.into_iter().map(|(label, counts)| {
+        let [right, _, missed] = sum(&counts, &vec![1.0; counts.len()]);
         let mut part = Report::default();
         part.set("gold_spans", (right + missed) as u64);
-        part.number("precision", ratio(right, right + wrong));
-        part.number("recall", ratio(right, right + missed));
-        part.number("f1", f1(right, wrong, missed));
+        rates(&mut part, counts.len(), |weights| sum(&counts, weights));
         (label.to_owned(), part.into_json())
     });
     Value::Object(parts.collect())
@@ -212,8 +234,30 @@ mod tests {
     }
 
     #[test]
+    fn towns_and_postal_codes_belong_to_the_address_before_them() {
+        let text = "12 High St,\n   Rome\n Italy 00100 and Paris";
+        let gold = [(0, 10, ADDRESS), (15, 19, "GPE"), (21, 26, "GPE"), (27, 32, ADDRESS), (37, 42, "GPE")];
+        let json = measured(&[row(text, &gold, &[(0, 32, ADDRESS), (37, 42, "GPE")])]);
+        assert_eq!((&json["f1"], &json["gold_spans"]), (&1.0.into(), &2.into()));
+        let json = measured(&[row(text, &[(15, 19, "GPE")], &[(15, 19, "GPE")])]);
+        assert_eq!(json["by_label"]["GPE"]["f1"], 1.0);
+    }
+
+    #[test]
     fn nested_annotations_count_once() {
         let json = measured(&[row("Rome Georgia", &[(0, 12, "GPE"), (0, 4, "GPE")], &[(0, 12, "GPE")])]);
         assert_eq!((&json["f1"], &json["gold_spans"]), (&1.0.into(), &1.into()));
+    }
+
+    #[test]
+    fn precision_and_recall_have_intervals_by_label_too() {
+        let found = |hit: bool| row("Ann", &[(0, 3, "PERSON")], if hit { &[(0, 3, "PERSON")] } else { &[] });
+        let json = measured(&[found(true), found(false), found(true), found(true)]);
+        let ends =
+            |value: &Value| (value["recall_ci95"][0].as_f64().unwrap(), value["recall_ci95"][1].as_f64().unwrap());
+        for (low, high) in [ends(&json), ends(&json["by_label"]["PERSON"])] {
+            assert!(low < 0.75 && high > 0.75, "{json}");
+        }
+        assert_eq!(json["precision_ci95"], serde_json::json!([1.0, 1.0]));
     }
 }

@@ -27,10 +27,12 @@ pub fn interval(rows: usize, metric: impl Fn(&[f64]) -> Option<f64>) -> Option<(
 }
 
 /// A small, good enough generator with a fixed sequence.
-struct SplitMix(u64);
+#[derive(Debug)]
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
-    fn below(&mut self, bound: usize) -> usize {
+    /// A number from 0 up to `bound`, exclusive.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -66,12 +66,17 @@ impl Line {
         let input = match (wire.text, wire.messages) {
             (Some(text), None) => {
                 let text = text.into_owned();
-                Input { parts: vec![Part { place: None, text, guarded: true, ask: true }], not_text: false }
+                Input { parts: vec![Part::alone(text)], not_text: false }
             }
             (None, Some(messages)) => content::judged(&messages),
             _ => return Err(bad(id, "give either `text` or `messages`".to_owned())),
         };
         Ok(Self { id, input })
+    }
+
+    /// The id as given, and what to judge.
+    pub fn into_parts(self) -> (Box<RawValue>, Input) {
+        (self.id, self.input)
     }
 
     /// Judges the line and renders the answer.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::minds::{Jailbreak, MindNames, Span, Timings, Unavailable};
+use crate::minds::{Harm, Jailbreak, MindNames, Span, Timings, Unavailable};
 
 fn config(guard: &str) -> Config {
     let backend = "[backends.one]\nbase_url = \"http://127.0.0.1:1/v1\"\n";
@@ -21,7 +21,7 @@ fn judgement(jailbreak: Given<Jailbreak>, pii: Given<Vec<Span>>) -> Judgement {
 }
 
 fn attack(score: f32) -> Given<Jailbreak> {
-    Given::Verdict(Jailbreak { score, threshold: 0.5 })
+    Given::Verdict(Jailbreak { score, threshold: 0.5, source: None, harm: None })
 }
 
 fn spans(labels: &[&str]) -> Given<Vec<Span>> {
@@ -88,4 +88,32 @@ fn only_outcomes_that_stop_have_a_sentence() {
     for outcome in [Outcome::Blocked(Found::Pii), Outcome::Refused(Found::Jailbreak), Outcome::Unavailable] {
         assert!(outcome.stops().is_some() && outcome.sentence().ends_with('.'));
     }
+}
+
+fn harmful(score: f32) -> Given<Jailbreak> {
+    Given::Verdict(Jailbreak { score: 0.1, threshold: 0.5, source: None, harm: Some(Harm { score, threshold: 0.5 }) })
+}
+
+#[test]
+fn harm_is_off_until_it_is_asked_for() {
+    assert_eq!(enforced("", harmful(0.9), spans(&[])), (Outcome::Pass, String::new()));
+    for (action, outcome) in [
+        ("flag", Outcome::Flagged),
+        ("refuse", Outcome::Refused(Found::Harm)),
+        ("block", Outcome::Blocked(Found::Harm)),
+    ] {
+        let guard = format!("[guard]\nharm = {{ action = \"{action}\" }}\n");
+        assert_eq!(enforced(&guard, harmful(0.9), spans(&[])), (outcome, format!("harm={action}")));
+        assert_eq!(enforced(&guard, harmful(0.4), spans(&[])), (Outcome::Pass, String::new()));
+    }
+    assert_eq!(Found::Harm.code(), "harm_detected");
+}
+
+#[test]
+fn harm_that_cannot_be_judged_stops_the_request_by_itself() {
+    let guard = "[guard]\nharm = { action = \"block\" }\njailbreak = { action = \"off\" }\n";
+    let missing = Given::Unavailable(Unavailable::Deadline);
+    assert_eq!(enforced(guard, missing.clone(), spans(&[])), (Outcome::Unavailable, "jailbreak=unavailable".into()));
+    let both = "[guard]\nharm = { action = \"block\" }\n";
+    assert_eq!(enforced(both, missing, spans(&[])), (Outcome::Unavailable, "jailbreak=unavailable".into()));
 }

@@ -19,17 +19,20 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// Whether to send traffic: every configured mind has run a real inference, and no drain
-/// has begun. Says which execution provider each mind uses.
+/// has begun. Says which execution provider each mind uses, and why not a more wanted one.
 pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
     let minds: serde_json::Map<String, Value> = gateway
         .minds
         .status()
         .into_iter()
         .map(|mind| {
-            let state = json!({
+            let mut state = json!({
                 "role": mind.role, "ready": mind.ready, "execution_provider": mind.provider,
                 "warm_up_ms": mind.warm_up.as_secs_f64() * 1e3
             });
+            if !mind.refused.is_empty() {
+                state["fell_back_from"] = json!(mind.refused);
+            }
             (mind.name.to_string(), state)
         })
         .collect();
@@ -46,6 +49,7 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
         gateway.metrics.breaker_open.get_or_create(&label).set(i64::from(open));
     }
     gateway.metrics.mind_queue_depth.set(i64::try_from(gateway.minds.waiting()).unwrap_or(i64::MAX));
+    gateway.minds.gauge();
     let text = gateway.metrics.render();
     ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -87,6 +87,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "model_not_found", message).param("model")
     }
 
+    pub(super) fn harm() -> Self {
+        let message = "This request was blocked: it seems to ask for something harmful.";
+        Self::new(StatusCode::BAD_REQUEST, "harm_detected", message)
+    }
+
     pub(super) fn jailbreak() -> Self {
         let message = "This request was blocked: it looks like an attempt to override the model's instructions.";
         Self::new(StatusCode::BAD_REQUEST, "jailbreak_detected", message)

@@ -164,6 +164,7 @@ fn stopped(outcome: Outcome, endpoint: Endpoint, view: &View<'_>, id: &str) -> R
         Outcome::Unavailable | Outcome::Pass | Outcome::Flagged => return Err(ApiError::guard_unavailable()),
     };
     Err(match found {
+        Found::Harm => ApiError::harm(),
         Found::Jailbreak => ApiError::jailbreak(),
         Found::Pii => ApiError::pii(),
     })

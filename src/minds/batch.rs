@@ -1,120 +1,150 @@
-//! Micro-batching: a thread owns a session and serves a bounded queue of jobs.
+//! Micro-batching: threads that own a session each serve one bounded queue.
 //!
-//! Each pass takes windows of similar length from the jobs in turn, so that one huge
-//! request delays the others by one pass, not by its whole length. Jobs whose requester has
-//! gone or whose deadline has passed are dropped unread.
+//! A window that was answered before is answered from the cache; one that waits or runs
+//! already is shared. No pass waits for company: what is there when a thread is free goes.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::cache::Cache;
 use super::engine::{Row, Session};
+use super::queue::{Asker, Done, PassLimit, Queue, Window};
+use crate::telemetry::MindMetrics;
 
-/// How much one forward pass may hold.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PassLimit {
-    pub(super) windows: usize,
-    /// Padding included.
-    pub(super) tokens: usize,
+/// The sessions of one graph.
+pub(super) struct Sessions {
+    /// One for each thread.
+    pub(super) each: Vec<Session>,
+    /// Uses all cores for a window that is alone, where that pays.
+    pub(super) wide: Option<Session>,
 }
 
-/// One window's answer.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub(super) window: usize,
-    pub(super) started: Instant,
-    pub(super) finished: Instant,
-    /// `None`: the pass failed.
-    pub(super) row: Option<Row>,
-}
+/// Windows from this length on are shared among cores when they are alone: below it, waking
+/// the other cores for every operation costs more than they save.
+const WIDE_FROM: usize = 96;
 
 /// Why a job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
-    /// The thread has ended.
+    /// A thread has ended.
     Dead,
 }
 
-/// A handle to the thread; dropping it ends the thread after its current pass.
-pub(super) struct Engine {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+/// A job on its way.
+#[derive(Debug)]
+pub(super) struct Pushed {
+    /// Ends when no more answers will come.
+    pub(super) answers: mpsc::Receiver<Done>,
+    /// Jobs that were waiting when this one had to wait; 0 when it did not.
+    pub(super) waiting: usize,
 }
 
-#[derive(Default)]
+/// A handle to the threads; dropping it ends them after their current pass.
+pub(super) struct Engine {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    closed: bool,
-}
-
-struct Job {
-    windows: Vec<Vec<i64>>,
-    /// First window not yet taken.
-    next: usize,
-    deadline: Instant,
-    reply: mpsc::Sender<Done>,
+    wide: Option<Mutex<Session>>,
+    threads: usize,
+    padding: i64,
+    limit: PassLimit,
+    known: Arc<Cache<Row>>,
+    metrics: Arc<MindMetrics>,
 }
 
 impl Engine {
-    pub(super) fn start(session: Session, padding: i64, limit: PassLimit) -> std::io::Result<Self> {
-        let shared = Arc::<Shared>::default();
-        let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("mom-minds".to_owned()).spawn(move || {
-            let _closing = CloseOnDrop(Arc::clone(&theirs));
-            serve(&theirs, session, padding, limit);
-        })?;
-        Ok(Self { shared, thread: Some(thread) })
+    pub(super) fn start(
+        sessions: Sessions,
+        padding: i64,
+        limit: PassLimit,
+        known: Arc<Cache<Row>>,
+        metrics: Arc<MindMetrics>,
+    ) -> std::io::Result<Self> {
+        let (queue, wake, wide) = (Mutex::default(), Condvar::new(), sessions.wide.map(Mutex::new));
+        let threads = sessions.each.len();
+        let shared = Arc::new(Shared { queue, wake, wide, threads, padding, limit, known, metrics });
+        let mut engine = Self { shared, threads: Vec::new() };
+        for session in sessions.each {
+            let theirs = Arc::clone(&engine.shared);
+            let thread = std::thread::Builder::new().name("mom-minds".to_owned()).spawn(move || {
+                let _closing = CloseOnDrop(Arc::clone(&theirs));
+                theirs.serve(session);
+            })?;
+            engine.threads.push(thread);
+        }
+        Ok(engine)
     }
 
-    /// Jobs waiting or running.
+    /// Jobs waiting and passes running.
     pub(super) fn waiting(&self) -> usize {
-        self.shared.lock().jobs.len()
+        let queue = self.shared.lock();
+        queue.jobs() + queue.running
     }
 
     pub(super) fn alive(&self) -> bool {
         !self.shared.lock().closed
     }
 
-    /// Queues a job of framed windows. The receiver ends when no more answers will come.
-    pub(super) fn push(
-        &self,
-        windows: Vec<Vec<i64>>,
-        deadline: Instant,
-        limit: usize,
-    ) -> Result<mpsc::Receiver<Done>, Refused> {
+    /// Asks for windows. What is known is answered at once, what others asked for is shared,
+    /// the rest is queued unless `limit` jobs wait already.
+    pub(super) fn push(&self, windows: Vec<Window>, deadline: Instant, limit: usize) -> Result<Pushed, Refused> {
         let (reply, answers) = mpsc::channel(windows.len().max(1));
-        let mut queue = self.shared.lock();
-        if queue.closed {
-            return Err(Refused::Dead);
+        let (now, all) = (Instant::now(), windows.len());
+        let mut asked = Vec::new();
+        for (number, window) in windows.into_iter().enumerate() {
+            match self.shared.known.find(&window.key) {
+                // There is a slot for each window, and the receiver is right here.
+                Some(row) => drop(reply.try_send(Done { window: number, started: now, finished: now, row: Some(row) })),
+                None => asked.push((window, Asker { window: number, deadline, reply: reply.clone() })),
+            }
         }
-        if queue.jobs.len() >= limit {
-            return Err(Refused::Full);
+        let (missing, mut shared, mut waiting) = (asked.len(), 0, 0);
+        if missing > 0 {
+            let mut queue = self.shared.lock();
+            if queue.closed {
+                return Err(Refused::Dead);
+            }
+            if !queue.holds(asked.iter().map(|(window, _)| &window.key)) {
+                waiting = queue.jobs();
+                if waiting >= limit {
+                    return Err(Refused::Full);
+                }
+            }
+            shared = queue.push(asked);
+            drop(queue);
+            self.shared.wake.notify_one();
         }
-        queue.jobs.push_back(Job { windows, next: 0, deadline, reply });
-        drop(queue);
-        self.shared.wake.notify_one();
-        Ok(answers)
+        self.shared.metrics.windows(all - missing, shared, missing - shared);
+        Ok(Pushed { answers, waiting })
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.take() {
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
             // A thread that panicked has already reported itself as closed.
             let _ = thread.join();
         }
+    }
+}
+
+/// Whatever ends a thread, waiting callers are released and new ones refused.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.lock().close();
+        self.0.wake.notify_all();
     }
 }
 
@@ -122,154 +152,69 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Whatever ends the thread, waiting callers are released and new ones refused.
-struct CloseOnDrop(Arc<Shared>);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        let mut queue = self.0.lock();
-        queue.closed = true;
-        queue.jobs.clear();
-    }
-}
-
-/// One window of a pass and where its answer goes.
-struct Taken {
-    window: usize,
-    ids: Vec<i64>,
-    reply: mpsc::Sender<Done>,
-}
-
-fn serve(shared: &Shared, mut session: Session, padding: i64, limit: PassLimit) {
-    while let Some(taken) = take(shared, limit) {
-        let started = Instant::now();
-        let (ids, replies): (Vec<_>, Vec<_>) =
-            taken.into_iter().map(|Taken { window, ids, reply }| (ids, (window, reply))).unzip();
-        let rows = session.run(&ids, padding).unwrap_or_else(|error| {
-            tracing::error!(%error, windows = ids.len(), "a forward pass failed");
-            Vec::new()
-        });
-        let finished = Instant::now();
-        let mut rows = rows.into_iter();
-        for (window, reply) in replies {
-            // Full or closed cannot matter: there is a slot per window, and a requester may leave.
-            let _ = reply.try_send(Done { window, started, finished, row: rows.next() });
-        }
-    }
-}
-
-/// Waits for work; `None` when the queue is closed.
-fn take(shared: &Shared, limit: PassLimit) -> Option<Vec<Taken>> {
-    let mut queue = shared.lock();
-    loop {
-        if queue.closed {
-            return None;
-        }
-        let now = Instant::now();
-        queue.jobs.retain(|job| job.next < job.windows.len() && job.deadline > now && !job.reply.is_closed());
-        if !queue.jobs.is_empty() {
-            return Some(queue.take_pass(limit));
-        }
-        queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-impl Queue {
-    /// Takes one pass; jobs that gave windows go to the back.
-    fn take_pass(&mut self, limit: PassLimit) -> Vec<Taken> {
-        let lengths: Vec<Vec<usize>> = (self.jobs.iter())
-            .map(|job| job.windows.iter().skip(job.next).take(limit.windows).map(Vec::len).collect())
-            .collect();
-        let shares = shares(&lengths, limit);
-        let mut taken = Vec::new();
-        let mut served = VecDeque::new();
-        let mut passed_over = VecDeque::new();
-        for (mut job, share) in self.jobs.drain(..).zip(shares) {
-            for window in job.next..job.next + share {
-                let ids = std::mem::take(&mut job.windows[window]);
-                taken.push(Taken { window, ids, reply: job.reply.clone() });
+    fn serve(&self, mut session: Session) {
+        while let Some((windows, alone)) = self.take() {
+            let started = Instant::now();
+            let (keys, ids): (Vec<_>, Vec<_>) = windows.into_iter().map(|window| (window.key, window.ids)).unzip();
+            let wide = match &self.wide {
+                Some(wide) if alone && ids[0].len() >= WIDE_FROM => wide.try_lock().ok(),
+                _ => None,
+            };
+            let rows = match wide {
+                Some(mut wide) => wide.run(&ids, self.padding),
+                None => session.run(&ids, self.padding),
+            };
+            let rows = rows.unwrap_or_else(|error| {
+                tracing::error!(%error, windows = ids.len(), "a forward pass failed");
+                Vec::new()
+            });
+            let finished = Instant::now();
+            self.metrics.pass(session.provider, finished.duration_since(started));
+            let mut rows = rows.into_iter().map(Arc::new);
+            let rows: Vec<_> = keys.into_iter().map(|key| (key, rows.next())).collect();
+            for (key, row) in &rows {
+                // A broken answer must not outlive its pass.
+                if let Some(row) = row.as_ref().filter(|row| row.iter().flatten().all(|value| value.is_finite())) {
+                    self.known.put(*key, Arc::clone(row));
+                }
             }
-            job.next += share;
-            if share == 0 { passed_over.push_back(job) } else { served.push_back(job) }
-        }
-        passed_over.append(&mut served);
-        self.jobs = passed_over;
-        taken
-    }
-}
-
-/// How many windows of each job make the next pass. `lengths`: of each job's waiting
-/// windows, jobs in turn order. The first job gets at least one; further windows join, one
-/// of each job a round, while they fit without much padding.
-fn shares(lengths: &[Vec<usize>], limit: PassLimit) -> Vec<usize> {
-    let mut shares = vec![0; lengths.len()];
-    let (mut count, mut longest, mut total) = (0, 0, 0);
-    loop {
-        let before = count;
-        for (share, lengths) in shares.iter_mut().zip(lengths) {
-            let Some(&length) = lengths.get(*share) else { continue };
-            let padded = longest.max(length) * (count + 1);
-            let little_padding = padded <= (total + length) * 5 / 4 + 32;
-            let fits = count < limit.windows && padded <= limit.tokens && little_padding;
-            if count == 0 || fits {
-                *share += 1;
-                count += 1;
-                longest = longest.max(length);
-                total += length;
+            let mut queue = self.lock();
+            queue.running -= 1;
+            let landed: Vec<_> = rows.into_iter().map(|(key, row)| (queue.land(&key), row)).collect();
+            drop(queue);
+            for (askers, row) in landed {
+                for Asker { window, reply, .. } in askers {
+                    // Full or closed cannot matter: there is a slot per window, and an asker may leave.
+                    let _ = reply.try_send(Done { window, started, finished, row: row.clone() });
+                }
             }
         }
-        if count == before {
-            return shares;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const LIMIT: PassLimit = PassLimit { windows: 8, tokens: 512 };
-
-    #[test]
-    fn a_huge_request_shares_each_pass() {
-        let huge = vec![256; 40];
-        assert_eq!(shares(&[huge.clone(), vec![250], vec![12]], LIMIT), [1, 1, 0]);
-        assert_eq!(shares(&[vec![12], huge, vec![12]], LIMIT), [1, 0, 1]);
     }
 
-    #[test]
-    fn one_request_fills_a_pass_alone() {
-        assert_eq!(shares(&[vec![256; 40]], LIMIT), [2]);
-        assert_eq!(shares(&[vec![20; 40]], LIMIT), [8]);
-        assert_eq!(shares(&[vec![600]], LIMIT), [1]);
-    }
-
-    #[test]
-    fn every_job_is_served_in_turn() {
-        let mut queue = Queue::default();
-        for (windows, length) in [(30, 256), (1, 12), (30, 200), (1, 100)] {
-            let (reply, _answers) = mpsc::channel(1);
-            let deadline = Instant::now();
-            queue.jobs.push_back(Job { windows: vec![vec![0; length]; windows], next: 0, deadline, reply });
-        }
-        let mut small_done = 0;
-        for _ in 0..4 {
-            small_done += queue.take_pass(LIMIT).iter().filter(|taken| [12, 100].contains(&taken.ids.len())).count();
-        }
-        assert_eq!(small_done, 2);
-    }
-
-    proptest! {
-        #[test]
-        fn passes_stay_within_their_limits(lengths in prop::collection::vec(prop::collection::vec(1usize..257, 1..12), 1..12)) {
-            let shares = shares(&lengths, LIMIT);
-            let taken: Vec<usize> = lengths.iter().zip(&shares).flat_map(|(l, &share)| l[..share].to_vec()).collect();
-            prop_assert!(shares[0] >= 1 && taken.len() <= LIMIT.windows);
-            prop_assert!(taken.len() == 1 || taken.iter().max().map_or(0, |longest| longest * taken.len()) <= LIMIT.tokens);
+    /// Waits for work; `None` when the queue is closed. True: a lone window, and no other
+    /// thread has anything to do.
+    fn take(&self) -> Option<(Vec<Window>, bool)> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            // What waits is shared among the threads that are free, not given to the first.
+            let free = self.threads.saturating_sub(queue.running).max(1);
+            let share = queue.windows().div_ceil(free).max(1);
+            let limit = PassLimit { windows: self.limit.windows.min(share), ..self.limit };
+            let windows = queue.take(Instant::now(), limit);
+            if windows.is_empty() {
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let alone = windows.len() == 1 && queue.running == 0 && queue.jobs() == 0;
+            queue.running += 1;
+            if queue.jobs() > 0 {
+                self.wake.notify_one();
+            }
+            return Some((windows, alone));
         }
     }
 }

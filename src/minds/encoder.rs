@@ -5,18 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::Engine;
+use super::cache::Seed;
 use super::engine::Row;
+use super::manifest::{PoolBy, Pooling};
+use super::merge::{self, Marked, Thresholds};
 use super::reading::{Reader, Reading, Stream};
-use super::secrets::SECRET;
 use super::spans::{self, Found};
+use super::tags::{Tags, settle};
 use super::tokenizer::Token;
 use super::window;
-use super::{Embedding, Input, Intent, Jailbreak, Span};
+use super::{Embedding, Harm, Input, Intent, Jailbreak, Source, Span};
 
 /// Minds that share one graph, and so one forward pass.
 pub(super) struct Encoder {
     pub(super) reader: Reader,
     pub(super) engine: Engine,
+    /// Begins the keys of its windows.
+    pub(super) seed: Seed,
     pub(super) heads: Heads,
 }
 
@@ -55,8 +60,17 @@ pub(super) struct IntentHead {
 pub(super) struct JailbreakHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
-    /// Index of the label `jailbreak`.
-    pub(super) positive: usize,
+    /// Index of the label `benign`, and how many labels there are.
+    pub(super) benign: usize,
+    pub(super) width: usize,
+    pub(super) threshold: f32,
+    pub(super) harm: Option<HarmHead>,
+}
+
+/// The second output of a guard: its label at index 1 is "harmful".
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HarmHead {
+    pub(super) head: Head,
     pub(super) threshold: f32,
 }
 
@@ -65,13 +79,16 @@ pub(super) struct PiiHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
     pub(super) labels: Vec<Arc<str>>,
-    pub(super) threshold: f32,
+    pub(super) tags: Tags,
+    pub(super) thresholds: Thresholds,
 }
 
 #[derive(Debug)]
 pub(super) struct SimilarityHead {
     pub(super) limits: Limits,
     pub(super) head: Head,
+    /// Where the graph gives a vector per token.
+    pub(super) pooling: Option<Pooling>,
     pub(super) threshold: f32,
     pub(super) exemplars: Exemplars,
 }
@@ -114,8 +131,12 @@ impl Heads {
             wanted.push(("category", width(intent.category), intent.labels.len()));
             wanted.extend(intent.complexity.map(|head| ("complexity", width(head), 3)));
         }
-        wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), 2)));
-        wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.width())));
+        wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), mind.width)));
+        let harm = self.jailbreak.as_ref().and_then(|mind| mind.harm);
+        wanted.extend(harm.map(|harm| ("harm", width(harm.head), 2)));
+        let pooled = self.similarity.as_ref().and_then(|mind| Some((mind.head, mind.pooling?.width)));
+        wanted.extend(pooled.map(|(head, size)| ("embedding", width(head), tokens * size)));
+        wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.tags.width())));
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
         }
@@ -136,23 +157,37 @@ impl IntentHead {
 }
 
 impl JailbreakHead {
-    /// The worst window decides.
+    /// The worst window decides; for harm, the worst of what the person typed.
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Jailbreak {
-        let score = |window: &Answered<'_>| {
-            softmax(window.output(self.head), self.head.temperature).get(self.positive).copied().unwrap_or(0.0)
-        };
-        // Not `f32::max`, which would take a broken score for a low one.
-        let worst = |worst: f32, score: f32| if score > worst || score.is_nan() { score } else { worst };
-        Jailbreak { score: windows.iter().map(score).fold(0.0, worst), threshold: self.threshold }
+        let attack =
+            |scores: &[f32]| scores.iter().enumerate().filter(|(label, _)| *label != self.benign).map(|(_, p)| p).sum();
+        let worst = worst_of(windows, self.head, attack, |_| true);
+        let harm = self.harm.map(|harm| {
+            let harmful = |scores: &[f32]| scores.get(1).copied().unwrap_or(0.0);
+            let typed = worst_of(windows, harm.head, harmful, |stream| stream.source == Source::User);
+            Harm { score: typed.map_or(0.0, |(score, _)| score), threshold: harm.threshold }
+        });
+        let (score, source) = worst.map_or((0.0, None), |(score, source)| (score, Some(source)));
+        Jailbreak { score, threshold: self.threshold, source, harm }
     }
 }
 
-impl PiiHead {
-    fn width(&self) -> usize {
-        2 * self.labels.len() + 1
-    }
+/// The highest probability, and who brought that window. A broken score counts as the highest.
+fn worst_of(
+    windows: &[Answered<'_>],
+    head: Head,
+    probability: impl Fn(&[f32]) -> f32,
+    wanted: impl Fn(&Stream) -> bool,
+) -> Option<(f32, Source)> {
+    let read = windows.iter().filter(|window| wanted(window.stream));
+    let scored =
+        read.map(|window| (probability(&softmax(window.output(head), head.temperature)), window.stream.source));
+    // Not `f32::max`, which would take a broken score for a low one.
+    scored.reduce(|worst, next| if next.0 > worst.0 || next.0.is_nan() { next } else { worst })
+}
 
-    /// Model spans under pattern spans, from the threshold up.
+impl PiiHead {
+    /// What the model and the patterns found, as `merge` combines them.
     pub(super) fn verdict(
         &self,
         input: &Input,
@@ -160,54 +195,70 @@ impl PiiHead {
         windows: &[Answered<'_>],
         frame: usize,
     ) -> Vec<Span> {
-        let mut found = Vec::new();
+        let mut model: Vec<Marked> = Vec::new();
         for stream in windows.chunk_by(|a, b| std::ptr::eq(a.stream, b.stream)) {
             let Some(first) = stream.first() else { continue };
-            found.extend(self.decode(&first.stream.tokens, stream, frame));
+            let found = self.decode(&first.stream.tokens, stream, frame);
+            model.extend(found.into_iter().map(|span| self.marked(span)));
         }
-        let name = |label: usize| self.labels.get(label).cloned().unwrap_or_default();
-        let under = found.into_iter().map(|span| relabel(span, name)).collect();
-        let over = reading.patterns.iter().cloned().map(|span| relabel(span, |label| self.pattern_label(label)));
-        let spans = spans::overlay(under, over.collect());
-        let sure = spans.into_iter().filter(|span| span.score >= self.threshold);
-        sure.map(|span| Span {
-            place: input.parts.get(span.part as usize).and_then(|part| part.place),
-            start: span.start as usize,
-            end: span.end as usize,
-            label: span.label,
-            score: span.score,
-        })
-        .collect()
+        let mut spans = Vec::new();
+        for (index, part) in (0_u32..).zip(&input.parts) {
+            let mine: Vec<Marked> = model.iter().filter(|span| span.part == index).cloned().collect();
+            let seen: Vec<_> = reading.patterns.iter().filter(|seen| seen.found.part == index).cloned().collect();
+            if mine.is_empty() && seen.is_empty() {
+                continue;
+            }
+            let text: Vec<char> = part.text.chars().collect();
+            let merged = merge::merge(&text, mine, seen, self.thresholds);
+            spans.extend(merged.into_iter().map(|span| Span {
+                place: part.place,
+                start: span.start as usize,
+                end: span.end as usize,
+                label: span.label,
+                score: span.score,
+            }));
+        }
+        spans
     }
 
-    fn pattern_label(&self, label: &'static str) -> Arc<str> {
-        debug_assert!(label == SECRET || self.labels.iter().any(|known| **known == *label));
-        self.labels.iter().find(|known| ***known == *label).cloned().unwrap_or_else(|| label.into())
+    fn marked(&self, span: Found<usize>) -> Marked {
+        let label = self.labels.get(span.label).cloned().unwrap_or_default();
+        Found { part: span.part, start: span.start, end: span.end, label, score: span.score }
     }
 
     fn decode(&self, tokens: &[Token], windows: &[Answered<'_>], frame: usize) -> Vec<Found<usize>> {
-        let width = self.width();
         let ranges: Vec<Range<usize>> = windows.iter().map(|answered| answered.window.clone()).collect();
+        let width = 2 * self.labels.len() + 1;
         let mut tags = Vec::with_capacity(tokens.len() * width);
         for (answered, own) in windows.iter().zip(window::owned(&ranges)) {
-            let logits = answered.output(self.head).chunks_exact(width);
+            let logits = answered.output(self.head).chunks_exact(self.tags.width());
             let skip = frame + own.start - answered.window.start;
             for row in logits.skip(skip).take(own.len()) {
-                tags.extend(softmax(row, self.head.temperature));
+                self.tags.spread(&softmax(row, self.head.temperature), &mut tags);
             }
         }
         tags.resize(tokens.len() * width, 0.0);
+        settle(tokens, &mut tags, width);
         spans::decode(tokens, &tags, self.labels.len())
     }
 }
 
-fn relabel<L, M>(span: Found<L>, name: impl FnOnce(L) -> M) -> Found<M> {
-    Found { part: span.part, start: span.start, end: span.end, label: name(span.label), score: span.score }
-}
-
 impl SimilarityHead {
+    /// One window's vector, of unit length.
+    pub(super) fn vector(&self, row: &Row) -> Vec<f32> {
+        let output = row.get(self.head.index).map_or(&[][..], Vec::as_slice);
+        let whole = output.len();
+        let (width, tokens) = match self.pooling {
+            None => (whole, 1),
+            Some(Pooling { by: PoolBy::First, width }) => (width, 1),
+            Some(Pooling { by: PoolBy::Mean, width }) => (width, whole),
+        };
+        mean_direction(output.chunks_exact(width.max(1)).take(tokens))
+    }
+
     pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Embedding {
-        let vector = mean_direction(windows.iter().map(|window| window.output(self.head)));
+        let windows: Vec<_> = windows.iter().map(|window| self.vector(window.row)).collect();
+        let vector = mean_direction(windows.iter().map(Vec::as_slice));
         let best = |texts: &[Vec<f32>]| texts.iter().map(|text| dot(text, &vector)).fold(-1.0, f32::max);
         let similar_to = self.exemplars.iter().map(|(name, texts)| (name.clone(), best(texts))).collect();
         Embedding { vector: vector.into(), threshold: self.threshold, similar_to }

@@ -3,14 +3,17 @@
 //!
 //! A [`Session`] belongs to one thread at a time; nothing here locks.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ort::ep;
+use ort::logging::LogLevel;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{self, RunOptions};
-use ort::value::TensorRef;
+use ort::session::{self, RunOptions, SessionInputValue};
+use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 
 use crate::config::Provider;
 
@@ -28,12 +31,18 @@ pub enum EngineError {
     BadLibrary { path: PathBuf, message: String },
     #[error("{path}: {message}")]
     Graph { path: PathBuf, message: String },
+    #[error("it takes {:.1} ms for a window, one core of the CPU {:.1} ms", millis(.per_window), millis(.on_a_core))]
+    Slow { per_window: Duration, on_a_core: Duration },
     #[error("inference failed: {0}")]
     Run(#[from] ort::Error),
 }
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn millis(duration: &Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// The loaded library.
@@ -44,6 +53,11 @@ pub(super) struct Runtime(ort::environment::Environment);
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
+    /// Faults come back as errors; from here on the library does not print them as well.
+    pub(super) fn hush(&self) {
+        self.0.set_log_level(LogLevel::Fatal);
+    }
+
     /// Finds and loads the library. A process loads it once; later calls reuse it.
     pub(super) fn load() -> Result<Self, EngineError> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,6 +71,13 @@ impl Runtime {
             builder.with_name("mom").with_telemetry(false).build().map_err(|error| bad(error.to_string()))?;
         Ok(loaded.insert(Self(environment)).clone())
     }
+}
+
+/// The library in use, and what it says of its build. Nothing before a mind was loaded.
+pub fn library() -> Option<String> {
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?;
+    let path = find(&places()).ok()?;
+    Some(format!("{} ({})", path.display(), ort::info().trim_start_matches("ORT Build Info: ")))
 }
 
 /// Where the library may be, most wanted first. A trailing `*` folder is expanded.
@@ -96,18 +117,25 @@ fn expand(place: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Beyond this a window of 256 tokens is too little work to share.
-const MOST_THREADS: usize = 4;
-
 /// How to open a graph.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    /// Tried in order; the CPU is always the last resort.
-    pub(super) providers: Vec<Provider>,
-    /// Threads of one forward pass; 0: one per core, at most [`MOST_THREADS`].
+    pub(super) provider: Provider,
+    /// Providers that may take the parts of the graph that `provider` cannot, before the CPU does.
+    pub(super) helpers: Vec<Provider>,
+    /// Threads of one forward pass.
     pub(super) threads: usize,
+    /// Most sequences of a pass, and most tokens of a sequence.
+    pub(super) largest: [usize; 2],
     /// Graph outputs to compute, in the order [`Session::run`] returns them.
     pub(super) outputs: Vec<String>,
+}
+
+impl Options {
+    /// On one core.
+    pub(super) fn one_core(outputs: Vec<String>) -> Self {
+        Self { provider: Provider::Cpu, helpers: Vec::new(), threads: 1, largest: [1; 2], outputs }
+    }
 }
 
 /// One graph, ready to run.
@@ -115,7 +143,29 @@ pub(super) struct Session {
     session: session::Session,
     options: RunOptions<session::HasSelectedOutputs>,
     outputs: Vec<String>,
+    inputs: Vec<Fed>,
     pub(super) provider: Provider,
+}
+
+/// An input that the graph asks for.
+#[derive(Clone, Copy)]
+struct Fed {
+    name: &'static str,
+    /// In 32 bits, as some exports have it.
+    narrow: bool,
+}
+
+/// Every input that can be given; the last one is all zeros, and some graphs do without it.
+const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+
+/// One output as the graph declares it.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) name: String,
+    /// `None` where it is no tensor of 16 or 32 bit floats.
+    pub(super) bits: Option<u8>,
+    /// -1 where it depends on the input.
+    pub(super) shape: Vec<i64>,
 }
 
 /// Sequences of token ids for one forward pass, frames included.
@@ -128,21 +178,43 @@ pub(super) type Row = Vec<Vec<f32>>;
 impl Session {
     pub(super) fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<Self, EngineError> {
         let fault = |message: String| EngineError::Graph { path: graph.to_owned(), message };
-        let (session, provider) = open_first(runtime, graph, options).map_err(|error| fault(error.to_string()))?;
-        for name in &options.outputs {
-            if !session.outputs().iter().any(|output| output.name() == name) {
-                return Err(fault(format!("the graph has no output `{name}`")));
+        let session = open(runtime, graph, options).map_err(|error| fault(error.to_string()))?;
+        let inputs = inputs(&session).map_err(fault)?;
+        let run = RunOptions::new()?.with_outputs(session::OutputSelector::no_default());
+        let mut session = Self { session, options: run, outputs: Vec::new(), inputs, provider: options.provider };
+        session.choose(&options.outputs).map_err(fault)?;
+        Ok(session)
+    }
+
+    /// Sets which outputs to compute.
+    pub(super) fn choose(&mut self, outputs: &[String]) -> Result<(), String> {
+        let declared = self.outputs();
+        for name in outputs {
+            match declared.iter().find(|output| output.name == *name) {
+                None => return Err(format!("the graph has no output `{name}`")),
+                Some(output) if output.bits.is_none() => {
+                    return Err(format!("the output `{name}` is not made of 16 or 32 bit floats"));
+                }
+                Some(_) => {}
             }
         }
-        for name in ["input_ids", "attention_mask"] {
-            if !session.inputs().iter().any(|input| input.name() == name) {
-                return Err(fault(format!("the graph has no input `{name}`")));
-            }
-        }
-        let selected =
-            options.outputs.iter().fold(session::OutputSelector::no_default(), session::OutputSelector::with);
-        let run = RunOptions::new()?.with_outputs(selected);
-        Ok(Self { session, options: run, outputs: options.outputs.clone(), provider })
+        let selected = outputs.iter().fold(session::OutputSelector::no_default(), session::OutputSelector::with);
+        self.options = RunOptions::new().map_err(|error| error.to_string())?.with_outputs(selected);
+        self.outputs = outputs.to_vec();
+        Ok(())
+    }
+
+    /// Every output of the graph.
+    pub(super) fn outputs(&self) -> Vec<Output> {
+        let declared = |output: &ort::value::Outlet| {
+            let (bits, shape) = match output.dtype() {
+                ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => (Some(32), shape.to_vec()),
+                ValueType::Tensor { ty: TensorElementType::Float16, shape, .. } => (Some(16), shape.to_vec()),
+                _ => (None, Vec::new()),
+            };
+            Output { name: output.name().to_owned(), bits, shape }
+        };
+        self.session.outputs().iter().map(declared).collect()
     }
 
     /// One forward pass. Sequences are padded with `padding` to the longest.
@@ -157,16 +229,17 @@ impl Session {
             mask.resize(mask.len() + sequence.len(), 1_i64);
             mask.resize(ids.len(), 0);
         }
-        let inputs = ort::inputs![
-            "input_ids" => TensorRef::from_array_view((shape, ids.as_slice()))?,
-            "attention_mask" => TensorRef::from_array_view((shape, mask.as_slice()))?,
-        ];
+        let kinds = if self.inputs.len() > 2 { vec![0; ids.len()] } else { Vec::new() };
+        let columns = [&ids, &mask, &kinds];
+        let inputs =
+            self.inputs.iter().zip(columns).map(|(input, values)| Ok((input.name, input.tensor(shape, values)?)));
+        let inputs = inputs.collect::<Result<Vec<_>, ort::Error>>()?;
         let results = self.session.run_with_options(inputs, &self.options)?;
         let mut rows: Vec<Row> = batch.iter().map(|_| Vec::with_capacity(self.outputs.len())).collect();
         for name in &self.outputs {
-            let (shape, values) = results[name.as_str()].try_extract_tensor::<f32>()?;
+            let (rank, values) = floats(&results[name.as_str()])?;
             let per_row = values.len() / batch.len().max(1);
-            let per_token = shape.len() == 3;
+            let per_token = rank == 3;
             for (index, (row, sequence)) in rows.iter_mut().zip(batch).enumerate() {
                 let whole = &values[index * per_row..(index + 1) * per_row];
                 let kept = if per_token { per_row / longest.max(1) * sequence.len() } else { per_row };
@@ -177,41 +250,79 @@ impl Session {
     }
 }
 
-fn open_first(runtime: &Runtime, graph: &Path, options: &Options) -> Result<(session::Session, Provider), ort::Error> {
-    for &provider in options.providers.iter().filter(|&&provider| provider != Provider::Cpu) {
-        match open_on(runtime, graph, options, provider) {
-            Ok(session) => return Ok((session, provider)),
-            Err(error) => {
-                let graph = graph.display().to_string();
-                tracing::warn!(%provider, graph, %error, "execution provider not usable; trying the next");
-            }
-        }
+/// What the graph asks for, in the order of [`INPUTS`].
+fn inputs(session: &session::Session) -> Result<Vec<Fed>, String> {
+    let asked = session.inputs();
+    if let Some(other) = asked.iter().find(|input| !INPUTS.contains(&input.name())) {
+        return Err(format!("the graph asks for the input `{}`, which an encoder does not have", other.name()));
     }
-    Ok((open_on(runtime, graph, options, Provider::Cpu)?, Provider::Cpu))
+    let mut found = Vec::new();
+    for name in INPUTS {
+        let narrow = match asked.iter().find(|input| input.name() == name).map(|input| input.dtype()) {
+            Some(ValueType::Tensor { ty: TensorElementType::Int64, .. }) => false,
+            Some(ValueType::Tensor { ty: TensorElementType::Int32, .. }) => true,
+            Some(other) => return Err(format!("the input `{name}` is {other}, not a tensor of 32 or 64 bit integers")),
+            None if name == INPUTS[2] => continue,
+            None => return Err(format!("the graph has no input `{name}`")),
+        };
+        found.push(Fed { name, narrow });
+    }
+    Ok(found)
 }
 
-fn open_on(
-    runtime: &Runtime,
-    graph: &Path,
-    options: &Options,
-    provider: Provider,
-) -> Result<session::Session, ort::Error> {
-    let dispatch = match provider {
-        Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
-        Provider::Cuda => ep::CUDA::default().build(),
-        Provider::Tensorrt => ep::TensorRT::default().build(),
-    };
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let threads = if options.threads == 0 { cores() } else { options.threads };
+impl Fed {
+    fn tensor<'a>(self, shape: [usize; 2], values: &'a [i64]) -> Result<SessionInputValue<'a>, ort::Error> {
+        if self.narrow {
+            // Ids and masks are far below the limit of 32 bits.
+            let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+            return Ok(Tensor::from_array((shape, values))?.into());
+        }
+        Ok(TensorRef::from_array_view((shape, values))?.into())
+    }
+}
+
+/// Rank and values of an output of 32 or 16 bit floats.
+fn floats(output: &DynValue) -> Result<(usize, Cow<'_, [f32]>), ort::Error> {
+    match output.try_extract_tensor::<f32>() {
+        Ok((shape, values)) => Ok((shape.len(), Cow::Borrowed(values))),
+        Err(error) => {
+            let (shape, values) = output.try_extract_tensor::<half::f16>().map_err(|_| error)?;
+            Ok((shape.len(), values.iter().map(|value| value.to_f32()).collect()))
+        }
+    }
+}
+
+fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<session::Session, ort::Error> {
+    let helpers = options.helpers.iter().map(|&provider| dispatch(provider, options));
+    let providers: Vec<_> =
+        std::iter::once(dispatch(options.provider, options).error_on_failure()).chain(helpers).collect();
     let mut builder = session::Session::builder(&runtime.0)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads)?
+        .with_intra_threads(options.threads)?
         // A waiting thread must not burn a core that relays streams.
         .with_intra_op_spinning(false)?
         // Shapes differ from pass to pass.
         .with_memory_pattern(false)?
-        .with_execution_providers([dispatch.error_on_failure()])?;
+        .with_execution_providers(providers)?;
     builder.commit_from_file(graph)
+}
+
+fn dispatch(provider: Provider, options: &Options) -> ep::ExecutionProviderDispatch {
+    match provider {
+        Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
+        Provider::Cuda => ep::CUDA::default().build(),
+        Provider::Tensorrt => {
+            // Without them an engine is built anew, for minutes, whenever a larger shape comes.
+            let shapes =
+                |rows: usize, tokens: usize| format!("input_ids:{rows}x{tokens},attention_mask:{rows}x{tokens}");
+            let [rows, tokens] = options.largest;
+            ep::TensorRT::default()
+                .with_profile_min_shapes(shapes(1, 1))
+                .with_profile_opt_shapes(shapes(rows, tokens.min(64)))
+                .with_profile_max_shapes(shapes(rows, tokens))
+                .build()
+        }
+    }
 }
 
 impl fmt::Display for Provider {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::Refused;
+use super::batch::{Pushed, Refused};
 use super::encoder::{Answered, Encoder, Limits};
 use super::engine::Row;
 use super::load::Loaded;
+use super::manifest::Task;
+use super::queue::Window;
 use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
 use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
@@ -19,12 +21,60 @@ use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
 /// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
 const INLINE_BYTES: usize = 4096;
 
+/// Longer requests are known by their windows only: hashing them whole would hold the caller up.
+const REMEMBERED_BYTES: usize = 256 * 1024;
+
 /// Bytes of a token, roughly, where no tokenizer has counted.
 const BYTES_PER_TOKEN: usize = 4;
 
 impl Loaded {
+    /// From the cache where exactly this was judged before, else by the engines.
     pub(super) async fn judge(self: &Arc<Self>, input: Input) -> Judgement {
         let started = Instant::now();
+        let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
+        let remembered = !self.judged.is_off() && bytes <= REMEMBERED_BYTES;
+        let key = remembered.then(|| self.seed.input(&input));
+        let known = key.and_then(|key| self.judged.find(&key));
+        if remembered {
+            self.metrics.request(known.is_some());
+        }
+        let judgement = match known {
+            Some(known) => {
+                let timings = Timings { total: started.elapsed(), ..Timings::default() };
+                Judgement { timings, ..Judgement::clone(&known) }
+            }
+            None => {
+                let judgement = self.judge_anew(input, started).await;
+                if let Some(key) = key
+                    && judgement.unavailable().next().is_none()
+                {
+                    self.judged.put(key, Arc::new(judgement.clone()));
+                }
+                judgement
+            }
+        };
+        self.observe(&judgement);
+        judgement
+    }
+
+    /// Shows the scores to whoever watches for drift.
+    fn observe(&self, judgement: &Judgement) {
+        for (task, scores) in &self.scores {
+            let score = match task {
+                Task::Intent => judgement.intent.verdict().map(|intent| intent.category().1),
+                Task::Jailbreak => judgement.jailbreak.verdict().map(|verdict| verdict.score),
+                Task::Pii => {
+                    judgement.pii.verdict().map(|spans| spans.iter().map(|span| span.score).fold(0.0, f32::max))
+                }
+                Task::Similarity => None,
+            };
+            if let Some(score) = score {
+                scores.observe(score);
+            }
+        }
+    }
+
+    async fn judge_anew(self: &Arc<Self>, input: Input, started: Instant) -> Judgement {
         let input = Arc::new(input);
         let mut judgement = Judgement::nothing(self.names.clone(), &input);
         let families = (0..self.encoders.len()).map(|family| self.consult(family, Arc::clone(&input), started));
@@ -96,26 +146,28 @@ impl Loaded {
 
 /// What came back: an answer per window in stream order, and why the rest is missing.
 struct Answers {
-    windows: Vec<Option<(Row, Instant)>>,
-    /// Jobs that waited when this one came.
+    windows: Vec<Option<(Arc<Row>, Instant)>>,
+    /// Jobs that waited when this one had to wait.
     waiting: usize,
     missing: Unavailable,
 }
 
 impl Encoder {
     async fn run(&self, reading: &Reading, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
-        let framed: Vec<Vec<i64>> = (reading.streams.iter())
-            .flat_map(|stream| stream.windows.iter().map(|window| self.reader.framed(&stream.tokens[window.clone()])))
+        let window = |ids: Vec<i64>| Window { key: self.seed.window(&ids), ids };
+        let windows: Vec<Window> = (reading.streams.iter())
+            .flat_map(|stream| stream.windows.iter().map(|range| self.reader.framed(&stream.tokens[range.clone()])))
+            .map(window)
             .collect();
-        let mut answers = Answers {
-            windows: framed.iter().map(|_| None).collect(),
-            waiting: self.engine.waiting(),
-            missing: Unavailable::Deadline,
-        };
+        let mut answers =
+            Answers { windows: windows.iter().map(|_| None).collect(), waiting: 0, missing: Unavailable::Deadline };
         let pushed = Instant::now();
         let limit = self.heads.limits().map(|limits| limits.queue).max().unwrap_or(0);
-        let mut arriving = match self.engine.push(framed, deadline, limit) {
-            Ok(arriving) => arriving,
+        let mut arriving = match self.engine.push(windows, deadline, limit) {
+            Ok(Pushed { answers: arriving, waiting }) => {
+                answers.waiting = waiting;
+                arriving
+            }
             Err(refused) => {
                 answers.missing = match refused {
                     Refused::Full => Unavailable::Overloaded,
@@ -174,7 +226,8 @@ impl Encoder {
             said.jailbreak = if found { Ok(seen) } else { all.map(|()| seen) }.into();
         }
         if let Some(mind) = &self.heads.pii {
-            let given = unread(reading.guards_readable, true).and_then(|()| windows(guarded, mind.limits));
+            let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
+            let given = unread(reading.guards_readable, true).and_then(|()| windows(plain, mind.limits));
             let frame = self.reader.tokenizer.prefix.len();
             said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
         }

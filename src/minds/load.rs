@@ -10,22 +10,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::batch::{Engine, PassLimit};
+use super::batch::Engine;
+use super::cache::{Cache, Seed};
+use super::crew::{Plan, Refusal};
+use super::disguise::Disguises;
 use super::encoder::{
-    Encoder, Exemplars, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead, mean_direction,
+    Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead,
+    mean_direction,
 };
-use super::engine::{EngineError, Options, Row, Runtime, Session};
-use super::manifest::{Folder, Kind, ManifestError, Task};
+use super::engine::{EngineError, Row, Runtime, Session};
+use super::manifest::{BENIGN, Folder, Kind, ManifestError, Task};
+use super::merge::Thresholds;
+use super::patterns::Patterns;
 use super::readable::Readable;
 use super::reading::Reader;
-use super::secrets::Patterns;
+use super::tags::Tags;
 use super::tokenizer::Tokenizer;
-use super::{Input, MindNames, MindStatus, Part};
+use super::{Input, Judgement, MindNames, MindStatus, Part, Source};
 use crate::config::{Exemplar, Mind, Provider};
-
-/// Tokens of one pass on a CPU, padding included: longer passes gain nothing there and keep
-/// others waiting.
-const CPU_PASS_TOKENS: usize = 512;
+use crate::telemetry::{MindMetrics, Scores};
 
 /// What warms a graph up.
 const LOAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -61,6 +64,13 @@ struct Chosen<'a> {
 pub(super) struct Loaded {
     pub(super) encoders: Vec<Encoder>,
     pub(super) names: MindNames,
+    /// Whole requests that were judged before, and the keys they are known by.
+    pub(super) judged: Cache<Judgement>,
+    pub(super) seed: Seed,
+    /// Windows that were judged before; the engines fill it.
+    known: Arc<Cache<Row>>,
+    pub(super) metrics: Arc<MindMetrics>,
+    pub(super) scores: Vec<(Task, Scores)>,
     /// As it was after loading, by encoder.
     status: Vec<(usize, MindStatus)>,
 }
@@ -70,9 +80,19 @@ impl Loaded {
         self.encoders.iter().map(|encoder| encoder.engine.waiting()).sum()
     }
 
+    /// Whether a guard says how harmful what the person asks for is.
+    pub(super) fn sees_harm(&self) -> bool {
+        self.encoders.iter().any(|encoder| encoder.heads.jailbreak.as_ref().is_some_and(|mind| mind.harm.is_some()))
+    }
+
     pub(super) fn status(&self) -> Vec<MindStatus> {
         let alive = |index: usize| self.encoders.get(index).is_some_and(|encoder| encoder.engine.alive());
         self.status.iter().map(|(index, status)| MindStatus { ready: alive(*index), ..status.clone() }).collect()
+    }
+
+    pub(super) fn gauge(&self) {
+        self.metrics.cache_bytes(self.judged.bytes() + self.known.bytes());
+        self.scores.iter().for_each(|(_, scores)| self.metrics.drift(scores));
     }
 }
 
@@ -80,6 +100,7 @@ pub(super) fn load(
     models_dir: &Path,
     minds: &BTreeMap<String, Mind>,
     exemplars: &BTreeMap<String, Exemplar>,
+    cache_bytes: usize,
 ) -> Result<Loaded, LoadError> {
     let mut names = MindNames::default();
     let mut hashes = BTreeMap::new();
@@ -100,17 +121,43 @@ pub(super) fn load(
             None => families.push(vec![chosen]),
         }
     }
-    let mut loaded = Loaded { encoders: Vec::new(), names, status: Vec::new() };
+    // Whole requests are small and answer at once: a quarter holds thousands of them.
+    let of_requests = cache_bytes / 4;
+    let mut loaded = Loaded {
+        encoders: Vec::new(),
+        names,
+        judged: Cache::new(of_requests),
+        seed: Seed::new(families.iter().flatten().flat_map(Chosen::identity)),
+        known: Arc::new(Cache::new(cache_bytes - of_requests)),
+        metrics: Arc::default(),
+        scores: Vec::new(),
+        status: Vec::new(),
+    };
     if families.is_empty() {
         return Ok(loaded);
     }
     let runtime = Runtime::load()?;
     for family in &families {
-        let (encoder, status) = open(&runtime, family, exemplars)?;
+        let (encoder, status) = open(&runtime, family, exemplars, &loaded)?;
+        loaded.watch(family, &status);
         loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
         loaded.encoders.push(encoder);
     }
     Ok(loaded)
+}
+
+impl Loaded {
+    /// Begins to count for a family that runs.
+    fn watch(&mut self, family: &[Chosen<'_>], status: &[MindStatus]) {
+        for (chosen, status) in family.iter().zip(status) {
+            self.metrics.runs_on(&status.name, status.provider);
+            status.refused.iter().for_each(|refusal| self.metrics.fell_back(&status.name, refusal.provider));
+            let manifest = &chosen.folder.manifest;
+            if manifest.task != Task::Similarity {
+                self.scores.push((manifest.task, self.metrics.watch(&status.name, &manifest.score_reference)));
+            }
+        }
+    }
 }
 
 fn wanted(role: &str) -> Result<Task, LoadError> {
@@ -171,6 +218,12 @@ impl Chosen<'_> {
         Limits { deadline: self.mind.deadline, queue: self.mind.queue.max(1) }
     }
 
+    /// The operator's, else the manifest's; without either, from where it is more likely than not.
+    fn harm_threshold(&self) -> f32 {
+        let shipped = self.folder.manifest.thresholds.get("harm").copied();
+        self.mind.harm_threshold.or(shipped).unwrap_or(0.5)
+    }
+
     fn threshold(&self) -> f32 {
         self.mind.threshold.unwrap_or_else(|| self.folder.manifest.threshold())
     }
@@ -180,53 +233,73 @@ fn open(
     runtime: &Runtime,
     family: &[Chosen<'_>],
     exemplars: &BTreeMap<String, Exemplar>,
+    loaded: &Loaded,
 ) -> Result<(Encoder, Vec<MindStatus>), LoadError> {
-    // The guards come first by name, so their settings win where minds share a graph.
     let (first, mut outputs) = (&family[0], Vec::new());
     let mut heads = heads(family, &mut outputs)?;
     let reader = reader(first, heads.pii.is_some())?;
-    let options = Options {
-        providers: family
-            .iter()
-            .find(|chosen| chosen.role == "jailbreak")
-            .unwrap_or(first)
-            .mind
-            .execution_providers
-            .clone(),
-        threads: family.iter().map(|chosen| chosen.mind.threads).max().unwrap_or(0),
-        outputs,
+    let seed = Seed::new(first.identity().chain(outputs.iter().map(String::as_str)));
+    let plan = plan(family, outputs);
+    let graph = first.folder.graph();
+    let fault = |message: String| EngineError::Graph { path: graph.clone(), message };
+    let proof = |session: &mut Session| {
+        let started = Instant::now();
+        let (rows, tokens) = embed(&reader, session, WARM_UP).map_err(fault)?;
+        rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
+        Ok(started.elapsed())
     };
-    let mut session = Session::open(runtime, &first.folder.graph(), &options)?;
-    let started = Instant::now();
-    let fault = |message: String| LoadError::File { path: first.folder.graph(), message };
-    let (rows, tokens) = embed(&reader, &mut session, WARM_UP).map_err(fault)?;
-    rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
-    let warm_up = started.elapsed();
-    if let Some(similarity) = &mut heads.similarity {
-        for (name, exemplar) in exemplars {
-            let texts = exemplar.texts.iter().map(|text| {
-                let (rows, _) = embed(&reader, &mut session, text)?;
-                Ok(mean_direction(rows.iter().filter_map(|row| row.get(similarity.head.index)).map(Vec::as_slice)))
-            });
-            let texts: Result<_, String> = texts.collect();
-            let fault = |message| LoadError::Exemplar { name: name.clone(), message };
-            similarity.exemplars.push((name.clone(), texts.map_err(fault)?));
-        }
-    }
+    let (mut session, warm_up, refused) = plan.open(runtime, &graph, proof)?;
     let provider = session.provider;
-    let limit = PassLimit {
-        windows: family.iter().map(|chosen| chosen.mind.batch).min().unwrap_or(1).max(1),
-        tokens: if provider == Provider::Cpu { CPU_PASS_TOKENS } else { usize::MAX },
-    };
-    let engine = Engine::start(session, i64::from(reader.tokenizer.padding), limit).map_err(LoadError::Thread)?;
-    let status = family.iter().map(|chosen| chosen.status(provider, warm_up)).collect();
-    Ok((Encoder { reader, engine, heads }, status))
+    if let Some(similarity) = &mut heads.similarity {
+        similarity.exemplars = meanings(&reader, &mut session, similarity, exemplars)?;
+    }
+    let again = |session: &mut Session| embed(&reader, session, WARM_UP).map_err(fault);
+    let sessions = plan.crew(runtime, &graph, session, again)?;
+    let padding = i64::from(reader.tokenizer.padding);
+    let (known, metrics) = (Arc::clone(&loaded.known), Arc::clone(&loaded.metrics));
+    let engine = Engine::start(sessions, padding, plan.limit(provider), known, metrics).map_err(LoadError::Thread)?;
+    let status = family.iter().map(|chosen| chosen.status(provider, &refused, warm_up)).collect();
+    Ok((Encoder { reader, engine, seed, heads }, status))
+}
+
+/// The guards' settings win where minds share a graph.
+fn plan(family: &[Chosen<'_>], outputs: Vec<String>) -> Plan {
+    let guard = family.iter().find(|chosen| chosen.role == "jailbreak").unwrap_or(&family[0]);
+    Plan {
+        providers: guard.mind.execution_providers.clone(),
+        threads: family.iter().map(|chosen| chosen.mind.threads).max().unwrap_or(0),
+        batch: family.iter().filter_map(|chosen| chosen.mind.batch).min(),
+        batch_invariant: family.iter().all(|chosen| chosen.folder.manifest.batch_invariant),
+        max_tokens: guard.folder.manifest.max_tokens,
+        outputs,
+    }
+}
+
+/// The exemplars' directions.
+fn meanings(
+    reader: &Reader,
+    session: &mut Session,
+    similarity: &SimilarityHead,
+    exemplars: &BTreeMap<String, Exemplar>,
+) -> Result<Exemplars, LoadError> {
+    let mut meanings = Exemplars::new();
+    for (name, exemplar) in exemplars {
+        let texts = exemplar.texts.iter().map(|text| {
+            let (rows, _) = embed(reader, session, text)?;
+            let vectors: Vec<_> = rows.iter().map(|row| similarity.vector(row)).collect();
+            Ok(mean_direction(vectors.iter().map(Vec::as_slice)))
+        });
+        let texts: Result<_, String> = texts.collect();
+        let fault = |message| LoadError::Exemplar { name: name.clone(), message };
+        meanings.push((name.clone(), texts.map_err(fault)?));
+    }
+    Ok(meanings)
 }
 
 /// Runs one text right here, before the session has a thread: a row per window, and the
 /// tokens of the first window.
 fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
-    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true };
+    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true, source: Source::User };
     let input = Input { parts: vec![part], not_text: false };
     let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
     let (mut rows, mut tokens) = (Vec::new(), 0);
@@ -241,17 +314,23 @@ fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>
 }
 
 impl Chosen<'_> {
-    fn status(&self, provider: Provider, warm_up: Duration) -> MindStatus {
+    fn status(&self, provider: Provider, refused: &[Refusal], warm_up: Duration) -> MindStatus {
         let name = self.folder.manifest.name.to_string().into();
-        MindStatus { role: self.role.to_owned(), name, provider, ready: true, warm_up }
+        MindStatus { role: self.role.to_owned(), name, provider, refused: refused.to_vec(), ready: true, warm_up }
+    }
+
+    /// What its answers depend on beside the text: the hashes of its files.
+    fn identity(&self) -> impl Iterator<Item = &str> {
+        self.folder.manifest.files.values().map(String::as_str)
     }
 }
 
 fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
     let manifest = &chosen.folder.manifest;
     let path = chosen.folder.tokenizer();
-    let tokenizer =
+    let mut tokenizer =
         Tokenizer::load(&path).map_err(|error| LoadError::File { path: path.clone(), message: error.to_string() })?;
+    tokenizer.padding = manifest.tokenizer.pad_id.unwrap_or(tokenizer.padding);
     let manifest_fault = |message: String| LoadError::File { path: chosen.folder.path.join("manifest.json"), message };
     let readable = Readable::new(&manifest.scripts, manifest.max_unknown_share)
         .map_err(|_| manifest_fault(format!("scripts {:?} are not all Unicode scripts", manifest.scripts)))?;
@@ -260,6 +339,7 @@ fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
         readable,
         max_tokens: manifest.max_tokens,
         overlap: manifest.overlap_tokens,
+        disguises: Disguises::new()?,
         patterns: if patterns { Some(Patterns::new()?) } else { None },
     })
 }
@@ -286,16 +366,24 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
                 });
             }
             Task::Jailbreak => {
-                let positive = labels.iter().position(|label| label == "jailbreak").unwrap_or(1);
-                heads.jailbreak = Some(JailbreakHead { limits, head: head("jailbreak")?, positive, threshold });
+                let (benign, width) = (labels.iter().position(|label| label == BENIGN).unwrap_or(0), labels.len());
+                let jailbreak = head("jailbreak")?;
+                let harm = head("harm").ok().map(|head| HarmHead { head, threshold: chosen.harm_threshold() });
+                heads.jailbreak = Some(JailbreakHead { limits, head: jailbreak, benign, width, threshold, harm });
             }
             Task::Pii => {
+                let fault = |message| LoadError::Role { role: chosen.role.to_owned(), message };
+                let tags = Tags::new(&chosen.folder.manifest.tags, labels).map_err(fault)?;
+                let head = head("tags")?;
                 let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-                heads.pii = Some(PiiHead { limits, head: head("tags")?, labels, threshold });
+                // The manifest's threshold is fitted to the model's scores; the operator's counts for both.
+                let thresholds = Thresholds { model: threshold, patterns: chosen.mind.threshold.unwrap_or(0.0) };
+                heads.pii = Some(PiiHead { limits, head, labels, tags, thresholds });
             }
             Task::Similarity => {
-                let exemplars = Exemplars::default();
-                heads.similarity = Some(SimilarityHead { limits, head: head("embedding")?, threshold, exemplars });
+                let (head, exemplars) = (head("embedding")?, Exemplars::default());
+                let pooling = chosen.folder.manifest.graph.pooling;
+                heads.similarity = Some(SimilarityHead { limits, head, pooling, threshold, exemplars });
             }
         }
     }

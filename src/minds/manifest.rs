@@ -13,7 +13,12 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::name::MindName;
+use super::tags::Tags;
 use super::verdict::COMPLEXITIES;
+use crate::telemetry::BUCKETS;
+
+/// The label that every jailbreak mind has; all its others are attacks.
+pub(super) const BENIGN: &str = "benign";
 
 /// The parsed file.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,17 +31,32 @@ pub struct Manifest {
     pub labels: Vec<String>,
     #[serde(default)]
     pub complexity_labels: Vec<String>,
+    /// For `pii`: what each column of the graph means, as in `B-PERSON`; where left out the
+    /// columns are `O, B-x, I-x, …` in label order.
+    #[serde(default)]
+    pub tags: Vec<String>,
     pub graph: Graph,
-    pub tokenizer: FileRef,
+    pub tokenizer: TokenizerFile,
     /// Longest window, special tokens included.
     pub max_tokens: usize,
     pub overlap_tokens: usize,
     /// Logits are divided by it, by head; 1 where left out.
     #[serde(default)]
     pub temperature: BTreeMap<String, f32>,
+    /// A window's answer does not depend on the other windows of its pass, so that batching
+    /// changes no score: int8 graphs with static activation scales, float graphs.
+    #[serde(default)]
+    pub batch_invariant: bool,
+    /// Shares of the scores by bucket (`telemetry::drift`) on the text that the threshold was
+    /// chosen on; empty where unknown.
+    #[serde(default)]
+    pub score_reference: Vec<f64>,
     /// By task; 0..1, for `similarity` -1..1.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
+    /// Rows of threshold, recall and false positive rate on held-out text, where measured.
+    #[serde(default)]
+    pub roc: Vec<[f32; 3]>,
     /// Unicode scripts the mind was trained on.
     pub scripts: Vec<String>,
     /// Share of unknown tokens beyond which a text is unreadable.
@@ -75,12 +95,46 @@ pub struct Graph {
     pub file: String,
     /// Head to the name of the graph's output.
     pub outputs: BTreeMap<String, String>,
+    /// For `similarity`: how the vectors of tokens become one, where the graph leaves that open.
+    #[serde(default)]
+    pub pooling: Option<Pooling>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Pooling {
+    pub by: PoolBy,
+    /// Of one token's vector.
+    pub width: usize,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolBy {
+    Mean,
+    /// The vector of the first token.
+    First,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FileRef {
+pub struct TokenizerFile {
     pub file: String,
+    /// Where left out, the tokenizer's `[PAD]` or `<pad>`.
+    #[serde(default)]
+    pub pad_id: Option<u32>,
+}
+
+impl Task {
+    /// The role in the configuration that a mind of this task plays.
+    pub fn role(self) -> &'static str {
+        match self {
+            Self::Intent => "brain",
+            Self::Jailbreak => "jailbreak",
+            Self::Pii => "pii",
+            Self::Similarity => "similarity",
+        }
+    }
 }
 
 /// What is wrong with a mind's folder. Every variant names the file.
@@ -195,6 +249,17 @@ impl Folder {
         if let Some((head, _)) = manifest.temperature.iter().find(|(_, value)| value.is_nan() || **value <= 0.0) {
             return Some(format!("temperature.{head} must be above 0"));
         }
+        let reference = &manifest.score_reference;
+        if !reference.is_empty()
+            && (reference.len() != BUCKETS || reference.iter().any(|share| !(0.0..=1.0).contains(share)))
+        {
+            return Some(format!("score_reference must be {BUCKETS} shares between 0 and 1"));
+        }
+        if manifest.roc.iter().flatten().any(|value| !(0.0..=1.0).contains(value)) {
+            return Some(
+                "roc holds rows of threshold, recall and false positive rate, each between 0 and 1".to_owned(),
+            );
+        }
         let range = if manifest.task == Task::Similarity { -1.0..=1.0 } else { 0.0..=1.0 };
         let wrong = manifest.thresholds.iter().find(|(_, value)| !range.contains(*value));
         wrong.map(|(key, _)| format!("thresholds.{key} must be between {} and {}", range.start(), range.end()))
@@ -212,13 +277,17 @@ impl Manifest {
         let (heads, labelled): (&[&str], bool) = match self.task {
             Task::Intent => (&["category"], !self.labels.is_empty()),
             Task::Jailbreak => {
-                (&["jailbreak"], self.labels.len() == 2 && self.labels.iter().any(|label| label == "jailbreak"))
+                let benign = self.labels.iter().filter(|label| *label == BENIGN).count();
+                (&["jailbreak"], self.labels.len() > 1 && benign == 1)
             }
             Task::Pii => (&["tags"], !self.labels.is_empty()),
             Task::Similarity => (&["embedding"], self.labels.is_empty()),
         };
         if !labelled {
             return Some(format!("the labels do not fit the task {}", self.task));
+        }
+        if let Err(fault) = Tags::new(&self.tags, &self.labels) {
+            return Some(fault);
         }
         if let Some(head) = heads.iter().find(|head| !self.graph.outputs.contains_key(**head)) {
             return Some(format!("graph.outputs lacks `{head}`"));
@@ -267,7 +336,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
+pub(super) fn sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];

@@ -7,13 +7,13 @@ use std::ops::Range;
 
 use tokio::time::Instant;
 
+use super::disguise::Disguises;
 use super::normalise::normalise;
+use super::patterns::{Patterns, Sighting};
 use super::readable::{Letters, Readable};
-use super::secrets::Patterns;
-use super::spans::Found;
 use super::tokenizer::{Token, Tokenizer, TokenizerError};
 use super::window;
-use super::{Input, JudgedPart, Part};
+use super::{Input, JudgedPart, Part, Source};
 
 /// How one family of minds reads: tokenizer, window size, scripts.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Reader {
     /// Tokens in one window, special ones included.
     pub(super) max_tokens: usize,
     pub(super) overlap: usize,
+    pub(super) disguises: Disguises,
     /// Present where a mind reports what patterns find.
     pub(super) patterns: Option<Patterns>,
 }
@@ -34,7 +35,7 @@ pub(super) struct Reading {
     pub(super) streams: Vec<Stream>,
     pub(super) judged: Vec<JudgedPart>,
     pub(super) prompt_tokens: u64,
-    pub(super) patterns: Vec<Found<&'static str>>,
+    pub(super) patterns: Vec<Sighting>,
     /// Every stretch of what the guards read is readable; and the whole of it, taken together.
     pub(super) guards_readable: bool,
     pub(super) mostly_readable: bool,
@@ -48,12 +49,20 @@ pub(super) struct Stream {
     pub(super) windows: Vec<Range<usize>>,
     pub(super) guarded: bool,
     pub(super) ask: bool,
+    /// Words that were hidden in the text: for the jailbreak guard only, no offsets.
+    pub(super) hidden: bool,
+    /// Whose message it is.
+    pub(super) source: Source,
 }
 
 /// One part's tokens, and whether its letters can be read.
+#[derive(Default)]
 struct PartReading {
     tokens: Vec<Token>,
     pieces: Vec<Letters>,
+    /// Tokens of what was hidden in it.
+    hidden: Vec<Token>,
+    normalised: Vec<&'static str>,
 }
 
 impl Reader {
@@ -67,7 +76,7 @@ impl Reader {
                 self.read_part(index, part, deadline, &mut reading)?
             } else {
                 reading.prompt_tokens += self.tokenizer.count(&part.text, deadline)? as u64;
-                PartReading { tokens: Vec::new(), pieces: Vec::new() }
+                PartReading::default()
             };
             parts.push(read);
         }
@@ -81,8 +90,9 @@ impl Reader {
         };
         reading.ask_readable = accepts(&|index| asks[index]);
         reading.mostly_readable = accepts(&|index| input.parts[index].guarded);
+        let steps: Vec<Vec<&'static str>> = parts.iter_mut().map(|part| std::mem::take(&mut part.normalised)).collect();
         reading.streams = self.streams(input, &asks, parts);
-        reading.judged = judged(input, &asks, &reading.streams);
+        reading.judged = judged(input, &asks, &reading.streams, steps);
         Ok(reading)
     }
 
@@ -94,16 +104,21 @@ impl Reader {
         reading: &mut Reading,
     ) -> Result<PartReading, TokenizerError> {
         let text = normalise(&part.text);
-        let mut tokens = Vec::new();
+        let mut normalised = text.steps.clone();
+        let (mut tokens, mut hidden) = (Vec::new(), Vec::new());
         let pieces = self.tokenizer.read(index, &text, &self.readable, deadline, &mut tokens)?;
         reading.prompt_tokens += tokens.len() as u64;
         if part.guarded {
             reading.guards_readable &= self.legible(&pieces);
+            for revealed in self.disguises.reveal(&text.text) {
+                normalised.push(revealed.from);
+                self.tokenizer.read(index, &normalise(&revealed.text), &self.readable, deadline, &mut hidden)?;
+            }
             if let Some(patterns) = &self.patterns {
                 reading.patterns.extend(patterns.find(index, &text));
             }
         }
-        Ok(PartReading { tokens, pieces })
+        Ok(PartReading { tokens, pieces, hidden, normalised })
     }
 
     /// Each stretch must be readable, not only the whole: a foreign passage inside a long
@@ -131,13 +146,21 @@ impl Reader {
         let mut streams = Vec::new();
         if !shared || first.is_none() {
             let tokens = ask_parts().flat_map(|index| parts[index].tokens.iter().copied()).collect();
-            streams.push(self.stream(tokens, false, true));
+            streams.push(self.stream(tokens, false, true, Source::User));
         }
         let mut current = None;
-        for (index, part) in parts.into_iter().enumerate().filter(|(index, _)| input.parts[*index].guarded) {
+        let mut hidden = Vec::new();
+        for (index, mut part) in parts.into_iter().enumerate().filter(|(index, _)| input.parts[*index].guarded) {
+            if !part.hidden.is_empty() {
+                let stream = self.stream(std::mem::take(&mut part.hidden), true, false, input.parts[index].source);
+                hidden.push(Stream { hidden: true, ..stream });
+            }
             match streams.last_mut() {
                 Some(stream) if current == message(index) && stream.guarded => stream.tokens.extend(part.tokens),
-                _ => streams.push(self.stream(part.tokens, true, shared && in_ask(index))),
+                _ => {
+                    let source = input.parts[index].source;
+                    streams.push(self.stream(part.tokens, true, shared && in_ask(index), source));
+                }
             }
             current = message(index);
         }
@@ -147,6 +170,7 @@ impl Reader {
             // Empty text is valid input for the guards too.
             streams.iter_mut().for_each(|stream| stream.guarded |= stream.tokens.is_empty());
         }
+        streams.append(&mut hidden);
         for stream in &mut streams {
             let capacity = self.max_tokens.saturating_sub(self.tokenizer.frame());
             stream.windows = window::split(stream.tokens.len(), capacity, self.overlap);
@@ -155,8 +179,8 @@ impl Reader {
         streams
     }
 
-    fn stream(&self, tokens: Vec<Token>, guarded: bool, ask: bool) -> Stream {
-        Stream { tokens, windows: Vec::new(), guarded, ask }
+    fn stream(&self, tokens: Vec<Token>, guarded: bool, ask: bool, source: Source) -> Stream {
+        Stream { tokens, windows: Vec::new(), guarded, ask, hidden: false, source }
     }
 
     /// Token ids of one window with its frame, ready for the graph.
@@ -181,13 +205,21 @@ fn asks(parts: &[Part]) -> Vec<bool> {
     asks
 }
 
-fn judged(input: &Input, asks: &[bool], streams: &[Stream]) -> Vec<JudgedPart> {
+fn judged(input: &Input, asks: &[bool], streams: &[Stream], mut steps: Vec<Vec<&'static str>>) -> Vec<JudgedPart> {
     let mut judged: Vec<JudgedPart> = Vec::new();
     for (index, part) in input.parts.iter().enumerate().filter(|(index, part)| part.guarded || asks[*index]) {
         let mine = |token: &&Token| token.part as usize == index;
-        let reads = |stream: &&Stream| if part.guarded { stream.guarded } else { stream.ask };
+        let reads = |stream: &&Stream| if part.guarded { stream.guarded && !stream.hidden } else { stream.ask };
         let place = part.place.unwrap_or(super::Place { message: 0, part: 0 });
-        let mut entry = JudgedPart { message: place.message, part: place.part, tokens: 0, windows: 0 };
+        let (message, source) = (place.message, part.source);
+        let mut entry = JudgedPart {
+            message,
+            part: place.part,
+            tokens: 0,
+            windows: 0,
+            source,
+            normalised: steps.get_mut(index).map(std::mem::take).unwrap_or_default(),
+        };
         for stream in streams.iter().filter(reads) {
             // A part's tokens stand together.
             let Some(start) = stream.tokens.iter().position(|token| mine(&token)) else { continue };

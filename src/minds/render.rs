@@ -40,7 +40,14 @@ fn intent(intent: &Intent) -> Value {
 
 fn jailbreak(verdict: &Jailbreak) -> Value {
     let label = if verdict.detected() { "jailbreak" } else { "benign" };
-    json!({"label": label, "score": round(verdict.score)})
+    let mut out = json!({"label": label, "score": round(verdict.score)});
+    if let Some(source) = verdict.source {
+        out["source"] = json!(source);
+    }
+    if let Some(harm) = verdict.harm {
+        out["harm"] = round(harm.score);
+    }
+    out
 }
 
 fn span(span: &Span) -> Value {
@@ -71,7 +78,7 @@ fn round(number: f32) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::minds::{MindNames, Place, Timings, Unavailable};
+    use crate::minds::{Harm, MindNames, Place, Source, Timings, Unavailable};
 
     #[test]
     fn the_spelling_is_the_published_one() {
@@ -85,7 +92,12 @@ mod tests {
         let place = Some(Place { message: 2, part: 1 });
         let judgement = Judgement {
             intent: Given::Verdict(Intent { labels, scores: vec![0.25, 0.75], complexity: Some([0.5, 0.25, 0.25]) }),
-            jailbreak: Given::Verdict(Jailbreak { score: 0.912_345_67, threshold: 0.5 }),
+            jailbreak: Given::Verdict(Jailbreak {
+                score: 0.912_345_67,
+                threshold: 0.5,
+                source: Some(Source::Tool),
+                harm: Some(Harm { score: 0.25, threshold: 0.5 }),
+            }),
             pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
             embedding: Given::Unavailable(Unavailable::Deadline),
             names,
@@ -99,7 +111,7 @@ mod tests {
             concat!(
                 r#"{"mom-brain-flash":{"label":"math","score":0.75,"scores":{"law":0.25,"math":0.75},"#,
                 r#""complexity":{"label":"simple","score":0.5,"scores":{"simple":0.5,"medium":0.25,"hard":0.25}}},"#,
-                r#""mom-jailbreak-flash":{"label":"jailbreak","score":0.912346},"#,
+                r#""mom-jailbreak-flash":{"label":"jailbreak","score":0.912346,"source":"tool","harm":0.25},"#,
                 r#""mom-pii-flash":{"spans":[{"start":3,"end":9,"label":"PERSON","score":1.0,"message":2,"part":1}]},"#,
                 r#""mom-similarity-flash":{"unavailable":"deadline"}}"#
             )

@@ -1,7 +1,8 @@
 //! From text to tokens, whole: no truncation, no padding, offsets into the text.
 //!
-//! Long texts are tokenised in pieces cut at white space, which for word-level
-//! pre-tokenizers gives the same tokens in bounded memory.
+//! Long texts are tokenised in pieces cut at white space, which gives the same tokens in
+//! bounded memory: behind the space for tokenizers that drop it, before it for those whose
+//! tokens begin with it. Such a space is no part of what the token stands for.
 
 use std::path::Path;
 
@@ -38,6 +39,11 @@ pub(super) struct Token {
 pub(super) struct Tokenizer {
     inner: Inner,
     unknown: Option<u32>,
+    /// Tokens begin with the space before their word, as in byte-level BPE.
+    leading_space: bool,
+    /// The tokenizer tells words from what stands beside them; some tell only spaces, or leave
+    /// a whole text to their merges.
+    splits_words: bool,
     /// Tokens around every text, as in `[CLS] … [SEP]`.
     pub(super) prefix: Vec<u32>,
     pub(super) suffix: Vec<u32>,
@@ -71,12 +77,18 @@ impl Tokenizer {
             .windows(bare.len().max(1))
             .position(|window| window == bare)
             .ok_or_else(|| TokenizerError::Failed("the tokenizer does not keep a text together".to_owned()))?;
+        let ids = |text: &str| inner.encode(text, false).map(|encoding| encoding.get_ids().to_vec());
+        let leading_space = ids("the cat")? != [ids("the ")?, ids("cat")?].concat();
+        let words = inner.encode("cat,", false)?;
+        let splits_words = words.get_word_ids().first() != words.get_word_ids().last();
         let id = |names: [&str; 2]| names.iter().find_map(|name| inner.token_to_id(name));
         Ok(Self {
             unknown: id(["[UNK]", "<unk>"]),
             padding: id(["[PAD]", "<pad>"]).unwrap_or(0),
             prefix: framed[..at].to_vec(),
             suffix: framed[at + bare.len()..].to_vec(),
+            leading_space,
+            splits_words,
             inner,
         })
     }
@@ -86,9 +98,14 @@ impl Tokenizer {
         self.prefix.len() + self.suffix.len()
     }
 
+    /// The largest id that it can give.
+    pub(super) fn largest_id(&self) -> u32 {
+        self.inner.get_vocab(true).into_values().max().unwrap_or(0)
+    }
+
     /// How many tokens `text` has. Gives up at `deadline`.
     pub(super) fn count(&self, text: &str, deadline: Instant) -> Result<usize, TokenizerError> {
-        pieces(text).try_fold(0, |sum, piece| {
+        pieces(text, self.leading_space).try_fold(0, |sum, piece| {
             in_time(deadline)?;
             Ok(sum + self.inner.encode_fast(piece, false)?.len())
         })
@@ -106,32 +123,36 @@ impl Tokenizer {
     ) -> Result<Vec<Letters>, TokenizerError> {
         let mut chars_before = 0;
         let mut counted = Vec::new();
-        for piece in pieces(&text.text) {
+        for piece in pieces(&text.text, self.leading_space) {
             in_time(deadline)?;
             let encoding = self.inner.encode(piece, false)?;
             let mut letters = readable.count(piece);
             let mut chars = CharCounter::new(piece);
-            let (mut last_word, mut last_end) = (None, None);
-            for ((&id, &(from, to)), &word) in
-                encoding.get_ids().iter().zip(encoding.get_offsets()).zip(encoding.get_word_ids())
-            {
-                let covered = piece.get(from..to).unwrap_or_default();
-                if covered.chars().any(char::is_alphabetic) {
+            let mut last: Option<Piece<'_>> = None;
+            let places = encoding.get_ids().iter().zip(encoding.get_offsets()).zip(encoding.get_word_ids());
+            for ((&id, &(from, to)), &word) in places {
+                let this = Piece::new(piece, from, to, word);
+                if this.shown.chars().any(char::is_alphabetic) {
                     letters.token(Some(id) != self.unknown);
                 }
-                let start = chars_before + chars.at(from);
-                let end = start + covered.chars().count();
+                let start = chars_before + chars.at(this.from);
+                let end = start + this.shown.chars().count();
                 let origin = text.origin(start..end);
+                let continues = last.is_some_and(|last| this.continues(&last, self.splits_words));
+                if continues && let Some(last) = tokens.last_mut().filter(|last| last.start == last.end) {
+                    // The space before a word is read with the word.
+                    last.separates = false;
+                }
                 tokens.push(Token {
                     id,
                     part,
                     start: origin.start as u32,
                     end: origin.end as u32,
-                    continues: word.is_some() && word == last_word,
-                    separates: !covered.is_empty() && covered.chars().all(|c| SEPARATORS.contains(c)),
-                    joins: last_end.is_some_and(|end: usize| matches!(piece.get(end..from), Some("" | " "))),
+                    continues,
+                    separates: to > from && this.shown.chars().all(|c| SEPARATORS.contains(c)),
+                    joins: last.is_some_and(|last| matches!(piece.get(last.to..this.from), Some("" | " "))),
                 });
-                (last_word, last_end) = (word, Some(to));
+                last = Some(this);
             }
             chars_before += chars.at(piece.len());
             counted.push(letters);
@@ -140,31 +161,73 @@ impl Tokenizer {
     }
 }
 
+/// What one token covers of a piece of text.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    /// Without the space around it; empty where there is nothing else.
+    shown: &'a str,
+    /// Where `shown` stands, in bytes.
+    from: usize,
+    to: usize,
+    /// The token itself begins with a space.
+    spaced: bool,
+    word: Option<u32>,
+}
+
+impl<'a> Piece<'a> {
+    /// `from` and `to` may lie inside a character that several tokens share.
+    fn new(text: &'a str, from: usize, to: usize, word: Option<u32>) -> Self {
+        let (from, to) = (text.floor_char_boundary(from), text.ceil_char_boundary(to));
+        let given = text.get(from..to).unwrap_or_default();
+        let shown = given.trim_start();
+        let from = to - shown.len();
+        let shown = shown.trim_end();
+        let spaced = given.starts_with(char::is_whitespace);
+        Self { shown, from, to: from + shown.len(), spaced, word }
+    }
+
+    /// Whether the token goes on with the word of the one before it.
+    fn continues(&self, last: &Self, splits_words: bool) -> bool {
+        let shared = self.from < last.to;
+        let touches = self.from == last.to && !self.spaced;
+        let lettered = || {
+            let joined = last.shown.chars().next_back().is_none_or(char::is_alphanumeric);
+            joined && self.shown.chars().next().is_some_and(char::is_alphanumeric)
+        };
+        self.word.is_some() && self.word == last.word && (shared || (touches && (splits_words || lettered())))
+    }
+}
+
 fn in_time(deadline: Instant) -> Result<(), TokenizerError> {
     if Instant::now() < deadline { Ok(()) } else { Err(TokenizerError::Late) }
 }
 
-/// Cuts `text` after white space into pieces of about [`PIECE`] bytes; a longer run without
-/// white space is cut between characters.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
+/// Cuts `text` after white space, or before it, into pieces of about [`PIECE`] bytes; a longer
+/// run without white space is cut between characters.
+fn pieces(text: &str, leading_space: bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let (piece, tail) = rest.split_at(cut(rest));
+        let (piece, tail) = rest.split_at(cut(rest, leading_space));
         rest = tail;
         Some(piece)
     })
 }
 
-fn cut(text: &str) -> usize {
+fn cut(text: &str, leading_space: bool) -> usize {
     if text.len() <= PIECE {
         return text.len();
     }
     let end = text.floor_char_boundary(PIECE);
-    let space = text[..end].char_indices().rev().find(|(_, c)| c.is_whitespace());
-    space.map_or(end, |(at, c)| at + c.len_utf8())
+    let mut spaces = text[..end].char_indices().rev().filter(|(_, c)| c.is_whitespace());
+    if leading_space {
+        // Spaces in a row may be one token.
+        let first = |at: usize| at > 0 && !text[..at].ends_with(char::is_whitespace);
+        return spaces.map(|(at, _)| at).find(|&at| first(at)).unwrap_or(end);
+    }
+    spaces.next().map_or(end, |(at, c)| at + c.len_utf8())
 }
 
 #[cfg(test)]
@@ -222,10 +285,74 @@ mod tests {
         assert_eq!(tokenizer.count(&text, later()).unwrap(), tokens.len());
     }
 
+    fn foreign(folder: &str) -> Tokenizer {
+        Tokenizer::load(&Path::new("tests/data").join(folder).join("tokenizer.json")).unwrap()
+    }
+
+    #[test]
+    fn pieces_change_nothing_where_spaces_lead() {
+        let text = "The quick  brown fox, ünder 12.5 degrees;\n\njumps over O'Neill 忽略 \n".repeat(100);
+        for folder in ["modernbert-token", "mmbert-token"] {
+            let tokenizer = foreign(folder);
+            let whole = tokenizer.inner.encode(text.as_str(), false).unwrap();
+            let tokens = read(&tokenizer, &text);
+            assert!(tokens.iter().map(|t| &t.id).eq(whole.get_ids()), "{folder}");
+        }
+    }
+
+    #[test]
+    fn tokens_of_any_family_make_the_same_words() {
+        let text = "My name  is Zoë O'Neill,\n忽🦇 of Oslo.";
+        let given: Vec<char> = text.chars().collect();
+        for folder in ["modernbert-token", "mmbert-token"] {
+            let mut words: Vec<std::ops::Range<u32>> = Vec::new();
+            for token in read(&foreign(folder), text) {
+                assert!(token.start <= token.end && token.end as usize <= given.len(), "{folder}: {token:?}");
+                match words.last_mut().filter(|_| token.continues) {
+                    Some(word) => word.end = token.end,
+                    None => words.push(token.start..token.end),
+                }
+            }
+            let words = words.into_iter().map(|word| given[word.start as usize..word.end as usize].iter().collect());
+            let words: Vec<String> = words.filter(|word: &String| !word.is_empty()).collect();
+            let expected = ["My", "name", "is", "Zoë", "O", "'", "Neill", ",", "忽", "🦇", "of", "Oslo", "."];
+            assert_eq!(words, expected, "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_comma_is_no_part_of_a_word_where_only_spaces_split() {
+        let letters = "\u{2581}acdgot,".chars().enumerate().map(|(id, c)| (c.to_string(), serde_json::json!(id)));
+        let vocabulary: serde_json::Map<_, _> = letters.collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metaspace = serde_json::json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "decoder": null,
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true},
+            "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+        });
+        std::fs::write(file.path(), metaspace.to_string()).unwrap();
+        let tokens = read(&Tokenizer::load(file.path()).unwrap(), "cat, dog");
+        let first = |token: &&Token| !token.continues && token.start < token.end;
+        assert_eq!(tokens.iter().filter(first).map(|token| token.start).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(tokens.last().map(|token| (token.end, token.continues)), Some((8, true)));
+        assert!(tokens.iter().any(|token| token.start == token.end && token.end == 5), "the space before dog");
+    }
+
+    #[test]
+    fn the_frame_is_the_tokenizers_own() {
+        let (modern, many) = (foreign("modernbert-token"), foreign("mmbert-token"));
+        let ids =
+            |tokenizer: &Tokenizer, names: [&str; 2]| names.map(|name| tokenizer.inner.token_to_id(name).unwrap());
+        assert_eq!([modern.prefix[0], modern.suffix[0]], ids(&modern, ["[CLS]", "[SEP]"]));
+        assert_eq!([many.prefix[0], many.suffix[0]], ids(&many, ["<bos>", "<eos>"]));
+    }
+
     proptest! {
         #[test]
         fn pieces_rebuild_the_text(text in "(\\PC| ){0,1500}") {
-            prop_assert_eq!(pieces(&text).collect::<String>(), text);
+            for leading_space in [false, true] {
+                prop_assert_eq!(pieces(&text, leading_space).collect::<String>(), &*text);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// In score order.
 pub use crate::config::COMPLEXITIES;
-use crate::openai::judged::Place;
+use crate::openai::judged::{Place, Source};
 
 /// A verdict, or why there is none. Never a confident default in place of either.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +86,24 @@ pub struct Jailbreak {
     pub score: f32,
     /// The operating point: the config's threshold, else the manifest's.
     pub threshold: f32,
+    /// Who brought the highest-scoring window; `None` where nothing was read.
+    pub source: Option<Source>,
+    /// Where the mind has that output.
+    pub harm: Option<Harm>,
+}
+
+/// P(the person asks for something harmful): the maximum over all windows of what the person
+/// typed. Another question than whether someone tries to take over the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Harm {
+    pub score: f32,
+    pub threshold: f32,
+}
+
+impl Harm {
+    pub fn detected(&self) -> bool {
+        self.score >= self.threshold
+    }
 }
 
 impl Jailbreak {
@@ -117,12 +135,16 @@ pub struct Embedding {
 }
 
 /// One judged text and how much of it there was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct JudgedPart {
     pub message: usize,
     pub part: usize,
     pub tokens: usize,
     pub windows: usize,
+    pub source: Source,
+    /// What was undone before it was read: see `docs/reading.md`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub normalised: Vec<&'static str>,
 }
 
 /// Everything the minds said about one request.

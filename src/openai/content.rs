@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::judged::{Input, Part as JudgedText, Place};
+use super::judged::{Input, Part as JudgedText, Place, Source};
 use super::keys;
 
 /// One entry of `messages`, as much of it as carries text.
@@ -58,6 +58,15 @@ impl Message<'_> {
         !matches!(&*self.role, "system" | "developer")
     }
 
+    fn source(&self) -> Source {
+        match &*self.role {
+            "user" => Source::User,
+            "assistant" => Source::Assistant,
+            "tool" | "function" => Source::Tool,
+            _ => Source::Document,
+        }
+    }
+
     fn texts(&self) -> impl Iterator<Item = (usize, &str)> {
         let content = self.content.0.iter().enumerate();
         let content = content.flat_map(|(index, part)| part.texts.iter().map(move |text| (index, &**text)));
@@ -81,6 +90,7 @@ pub fn judged(messages: &[Message<'_>]) -> Input {
             text: text.to_owned(),
             guarded: message.untrusted(),
             ask: Some(index) == ask && part < message.content.0.len(),
+            source: message.source(),
         })
     });
     Input { parts: parts.collect(), not_text: false }
@@ -229,6 +239,7 @@ impl Prompt<'_> {
             text: text.clone().into_owned(),
             guarded: true,
             ask: true,
+            source: Source::User,
         });
         Input { parts: parts.collect(), not_text: self.token_ids }
     }

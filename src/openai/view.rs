@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::content::{self, Message, Prompt};
-use super::judged::{Input, Part, Place};
+use super::judged::{Input, Part, Place, Source};
 use super::keys;
 
 /// The three relayed endpoints.
@@ -180,6 +180,7 @@ impl Body<'_> {
                     text: text.into_owned(),
                     guarded: true,
                     ask: false,
+                    source: Source::Document,
                 }));
                 Ok((input, images, audio))
             }
@@ -190,7 +191,7 @@ impl Body<'_> {
                     let place = input.parts.last().and_then(|part| part.place);
                     let place = place.map(|last| Place { part: last.part + 1, ..last });
                     let text = suffix.clone().into_owned();
-                    input.parts.push(Part { place, text, guarded: true, ask: false });
+                    input.parts.push(Part { place, text, guarded: true, ask: false, source: Source::User });
                 }
                 Ok((input, false, false))
             }

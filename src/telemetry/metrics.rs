@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::minds::MindMetrics;
+
 /// Seconds: from a fast decision to a slow answer.
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
@@ -87,7 +89,8 @@ fn seconds() -> Histogram {
 }
 
 impl Metrics {
-    pub fn new() -> Arc<Self> {
+    /// `minds`: what the minds count, shown beside what the gateway counts.
+    pub fn new(minds: &MindMetrics) -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("mom"),
             requests: Family::default(),
@@ -106,6 +109,7 @@ impl Metrics {
             mind_queue_depth: Gauge::default(),
         };
         metrics.register();
+        minds.register(&mut metrics.registry);
         Arc::new(metrics)
     }
 

@@ -13,7 +13,7 @@ use crate::client::{Client, chat, post};
 use crate::gateway::{Mom, NO_MINDS, SERVER, ask, ask_stream, backend, route};
 use crate::upstream::{Step, Upstream, chunk, last_chunk, sse_head};
 
-fn mom(arguments: &[&str], stdin: &str) -> Output {
+pub(crate) fn mom(arguments: &[&str], stdin: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mom"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -26,11 +26,11 @@ fn mom(arguments: &[&str], stdin: &str) -> Output {
     output
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn config(text: &str) -> tempfile::NamedTempFile {
+pub(crate) fn config(text: &str) -> tempfile::NamedTempFile {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     std::fs::write(file.path(), text).unwrap();
     file

@@ -9,6 +9,8 @@ mod gateway;
 mod upstream;
 
 mod admin;
+mod bench;
+mod calibrate;
 mod cancel;
 mod classify;
 mod cli;
@@ -17,6 +19,8 @@ mod errors;
 mod fidelity;
 mod guard;
 mod headers;
+mod import;
+mod providers;
 mod resilience;
 mod routing;
 mod storm;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    &["gateway", "http", "shutdown", "demo", "bench", "eval"],
-    &["guard", "route", "upstream", "minds"],
+    &["gateway", "http", "shutdown", "demo", "bench"],
+    &["guard", "route", "upstream", "minds", "learn"],
     &["telemetry"],
-    &["openai", "config"],
+    &["openai", "config", "eval"],
 ];
 
 /// `guard` and `route` read verdicts. The gateway builds the listeners, whose handlers ask

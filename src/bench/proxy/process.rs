@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::BenchError;
 use super::load::Connection;
+use crate::bench::host::Memory;
 
 /// A cold start that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,10 +81,7 @@ impl Process {
 
     /// Resident memory in bytes, where the system tells it.
     pub(super) fn resident(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kilobytes * 1024)
+        Memory::of(&self.child.id().to_string()).map(|memory| memory.resident)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::load::Slice;
+use crate::bench::percentile;
 
 pub(super) const MOM: &str = "mom, minds off";
 pub(super) const MOM_WITH_MINDS: &str = "mom, minds on";
@@ -104,14 +105,6 @@ fn paired(target: &Target, direct: &Target, times: fn(&Slice) -> &Vec<Duration>)
 fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Microseconds; sorts. Nearest rank.
-fn percentile(times: &mut [Duration], share: f64) -> f64 {
-    times.sort_unstable();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank within a slice's length")]
-    let rank = (times.len() as f64 * share) as usize;
-    times.get(rank.min(times.len().saturating_sub(1))).map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
 }
 
 impl Report {
@@ -224,13 +217,5 @@ mod tests {
         assert!((numbers.added_p50 - 2000.0).abs() < 0.1, "{numbers:?}");
         assert_eq!((numbers.requests, numbers.per_second), (15, 3.0));
         assert_eq!(scenario.numbers(&scenario.targets[0]).added_p50, 0.0);
-    }
-
-    #[test]
-    fn percentiles_are_ranks() {
-        let mut times: Vec<Duration> = (1..=100).rev().map(Duration::from_micros).collect();
-        assert_eq!(percentile(&mut times, 0.5), 51.0);
-        assert_eq!(percentile(&mut times, 0.99), 100.0);
-        assert!(percentile(&mut [], 0.5).is_nan());
     }
 }

@@ -316,3 +316,27 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_mind_from_elsewhere_brings_labels_of_its_own() {
+    let with = |brain: &str, pii: &str| {
+        let minds = format!("[minds.brain]\nmodel = \"{brain}\"\n[minds.pii]\nmodel = \"{pii}\"\n");
+        let guard = "[guard]\npii = { action = \"flag\", labels = [\"BADGE_ID\"] }\n";
+        let route = "[[routes]]\nname = \"x\"\nwhen = { category = \"astrology\", pii = [\"BADGE_ID\"] }\n";
+        faults(&format!("{minds}{guard}{route}candidates = [\"one\"]\n{SMALLEST}"), &[])
+    };
+    assert_eq!(with("mom-brain-modern-flash", "mom-pii-modern-flash"), "");
+    let shipped = with("mom-brain-pro", "mom-pii-flash");
+    assert_eq!((shipped.matches("astrology").count(), shipped.matches("BADGE_ID").count()), (1, 2), "{shipped}");
+}
+
+#[test]
+fn harm_has_a_rule_and_a_threshold_of_its_own() {
+    let with = |more: &str| faults(&format!("{SMALLEST}{more}"), &[]);
+    assert_eq!(with("[guard]\nharm = { action = \"flag\" }\n[minds.jailbreak]\nharm_threshold = 0.7\n"), "");
+    let wrong = with("[minds.jailbreak]\nharm_threshold = 7\n[minds.pii]\nharm_threshold = 0.5\n");
+    assert!(wrong.contains("minds.jailbreak.harm_threshold: must be between 0 and 1"), "{wrong}");
+    assert!(wrong.contains("minds.pii.harm_threshold: only the jailbreak mind"), "{wrong}");
+    let off = with("[guard]\njailbreak = { action = \"off\" }\nharm = { action = \"redact\" }\n");
+    assert!(off.contains("guard.harm.action: redact is not built yet"), "{off}");
+}

@@ -113,7 +113,9 @@ impl Checks<'_> {
             self.unknown(place(key, "complexity", &when.complexity, index), "complexity", label, COMPLEXITIES);
         }
         let known = || PII_LABELS.into_iter().chain(["any"]);
-        for (index, label) in items(&when.pii).filter(|(_, label)| !known().any(|known| known == *label)) {
+        let strange = |label: &str| self.own_labels("pii") && !known().any(|known| known == label);
+        let strangers: Vec<_> = items(&when.pii).filter(|(_, label)| strange(label)).collect();
+        for (index, label) in strangers {
             self.unknown(place(key, "pii", &when.pii, index), "PII label", label, known());
         }
         for (index, name) in items(&when.similar_to).filter(|(_, name)| !self.names.exemplars.contains(*name)) {

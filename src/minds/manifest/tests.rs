@@ -58,11 +58,13 @@ fn contradictions_are_named() {
     assert!(fault(|m| m["graph"]["outputs"] = json!({})).contains("graph.outputs"));
     assert!(fault(|m| m["thresholds"] = json!({})).contains("thresholds"));
     assert!(fault(|m| m["thresholds"]["jailbreak"] = json!(1.5)).contains("thresholds.jailbreak"));
+    assert!(fault(|m| m["roc"] = json!([[0.5, 0.9, 0.01], [0.6, 1.2, 0.0]])).contains("roc"));
     assert!(fault(|m| m["temperature"] = json!({"jailbreak": 0})).contains("temperature"));
     assert!(fault(|m| m["overlap_tokens"] = json!(200)).contains("overlap_tokens"));
     assert!(fault(|m| m["name"] = json!("mom-pii-flash")).contains("mom-pii-flash"));
     assert!(fault(|m| m["surprise"] = json!(1)).contains("surprise"));
     assert!(fault(|m| m["tokenizer"]["file"] = json!("other.json")).contains("other.json"));
+    assert!(fault(|m| m["score_reference"] = json!([0.5, 0.5])).contains("score_reference"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reading labelled data: JSON lines, plain or gzipped.
+//! Reading files of JSON lines, plain or gzipped. A bad line is told and counted; it ends nothing.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde::de::DeserializeOwned;
 
-use super::super::Failure;
-use super::super::lines::{self, Line};
+use super::Failure;
+use super::lines::{self, Line};
 
 const LONGEST_LINE: usize = 64 * 1024 * 1024;
 
@@ -22,6 +22,14 @@ pub(super) struct Rows<T> {
 
 /// Every row of every file. Rows that cannot be read are counted, the first few shown.
 pub(super) fn read<T: DeserializeOwned>(files: &[PathBuf]) -> Result<Rows<T>, Failure> {
+    read_with(files, |line, _, _| serde_json::from_slice(line).map_err(|error| error.to_string()))
+}
+
+/// The same with a parser of one's own, which gets each line, its file and its number.
+pub(super) fn read_with<T>(
+    files: &[PathBuf],
+    mut parse: impl FnMut(&[u8], &Path, usize) -> Result<T, String>,
+) -> Result<Rows<T>, Failure> {
     let mut read = Rows { rows: Vec::new(), bad: 0 };
     for path in files {
         let fault = |error: io::Error| Failure::new(format!("{}: {error}", path.display()));
@@ -31,7 +39,7 @@ pub(super) fn read<T: DeserializeOwned>(files: &[PathBuf]) -> Result<Rows<T>, Fa
             number += 1;
             let row = match line {
                 Line::Bytes(bytes) if bytes.trim_ascii().is_empty() => continue,
-                Line::Bytes(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+                Line::Bytes(bytes) => parse(&bytes, path, number),
                 Line::TooLong => Err("the line is too long".to_owned()),
             };
             match row {

@@ -1,0 +1,173 @@
+//! Payment cards, social security numbers, driver's licences and postal codes. Pure.
+
+use std::ops::Range;
+
+use regex::Regex;
+
+use super::cue::{Found, Kind};
+use super::{Hit, checksum, stands_alone};
+
+/// Digits in groups, as cards are written: blanks, hyphens, dots, or nothing between.
+const CARD: &str = r"[0-9](?:(?: ?[-.\x{2010}-\x{2014}_/] ?| )?[0-9]){11,22}";
+
+/// Nine digits, three and two and four of them together.
+const SSN: &str = r"[0-9]{3}([-. \x{2010}-\x{2014}]?)[0-9]{2}([-. \x{2010}-\x{2014}]?)[0-9]{4}";
+
+/// A licence number: letters and digits in one or a few groups.
+const LICENCE: &str = r"(?i-u)[A-Z0-9]*[0-9][A-Z0-9]*(?:[ -][A-Z0-9]*[0-9][A-Z0-9]*)*";
+/// One that says what it is.
+const NAMED_LICENCE: &str = r"(?-u)DL[-#:]?[A-Z0-9](?:-?[A-Z0-9]){4,15}";
+
+const ZIP_PLUS: &str = r"[0-9]{5}-[0-9]{4}";
+const STATE_ZIP: &str = r"(?-u:\b)(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])\.?,? ([0-9]{5}(?:-[0-9]{4})?)";
+const BRITISH: &str = r"[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][ABD-HJLNP-UW-Z]{2}";
+const CANADIAN: &str = r"[ABCEGHJ-NPRSTVXY][0-9][A-Z][ -]?[0-9][A-Z][0-9]";
+/// What may follow the words "postal code".
+const ANY_ZIP: &str = r"(?i-u)(?:[0-9]{2,3}[ -][0-9]{2,3}|[0-9]{4} ?[A-Z]{2}|[0-9]{3,7}(?:-[0-9]{3,4})?|[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|[A-Z]{1,2}-?[0-9]{4,5})";
+
+const CHECKED: f32 = 0.99;
+const CUED: f32 = 0.88;
+const SHAPED: f32 = 0.78;
+
+#[derive(Debug)]
+pub(super) struct Numbers {
+    card: Regex,
+    ssn: Regex,
+    licence: Regex,
+    named_licence: Regex,
+    zips: [Regex; 4],
+    any_zip: Regex,
+}
+
+impl Numbers {
+    pub(super) fn new() -> Result<Self, regex::Error> {
+        Ok(Self {
+            card: Regex::new(CARD)?,
+            ssn: Regex::new(SSN)?,
+            licence: Regex::new(LICENCE)?,
+            named_licence: Regex::new(NAMED_LICENCE)?,
+            zips: [Regex::new(STATE_ZIP)?, Regex::new(ZIP_PLUS)?, Regex::new(BRITISH)?, Regex::new(CANADIAN)?],
+            any_zip: Regex::new(ANY_ZIP)?,
+        })
+    }
+
+    pub(super) fn find(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
+        self.cards(text, cues, hits);
+        self.social_security(text, cues, hits);
+        self.licences(text, cues, hits);
+        self.postal_codes(text, cues, hits);
+    }
+
+    fn cards(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
+        for run in self.card.find_iter(text) {
+            let valid = checksum::cards(run.as_str());
+            if valid.is_empty() && stands_alone(text, run.start(), run.end()) {
+                let score = mistyped(run.as_str(), cues.before(run.start()) == Some(Kind::Card));
+                hits.extend(score.map(|score| Hit::sure(run.start(), run.end(), "CREDIT_CARD", score)));
+            }
+            let at = |range: Range<usize>| run.start() + range.start..run.start() + range.end;
+            for found in valid.into_iter().map(at).filter(|found| stands_alone(text, found.start, found.end)) {
+                hits.push(Hit::sure(found.start, found.end, "CREDIT_CARD", CHECKED));
+            }
+        }
+    }
+
+    fn social_security(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
+        for captures in self.ssn.captures_iter(text) {
+            let (Some(all), Some(first), Some(second)) = (captures.get(0), captures.get(1), captures.get(2)) else {
+                continue;
+            };
+            if first.as_str() != second.as_str() || !isolated(text, all.range()) {
+                continue;
+            }
+            let score = match (cues.before(all.start()), first.as_str()) {
+                (Some(Kind::Ssn), _) => Some(0.97),
+                (Some(Kind::Other | Kind::Card | Kind::Zip | Kind::Licence), "-") => Some(SHAPED),
+                (_, "-") if issued(all.as_str()) => Some(0.95),
+                (_, "-") => Some(0.85),
+                _ => None,
+            };
+            hits.extend(score.map(|score| Hit::sure(all.start(), all.end(), "US_SSN", score)));
+        }
+    }
+
+    fn licences(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
+        let named = self.named_licence.find_iter(text).filter(|hit| digits(hit.as_str()) >= 4);
+        let named = named.filter(|hit| stands_alone(text, hit.start(), hit.end()));
+        hits.extend(named.map(|hit| Hit::sure(hit.start(), hit.end(), "US_DRIVER_LICENSE", CUED)));
+        for end in cues.ends(Kind::Licence) {
+            let reach = text.floor_char_boundary(end + 60);
+            let long = |hit: &regex::Match<'_>| digits(hit.as_str()) >= 4 && (5..=22).contains(&hit.len());
+            let Some(value) = self.licence.find_iter(&text[end..reach]).find(long) else { continue };
+            let (start, end) = (end + value.start(), end + value.end());
+            let cued = cues.before(start) == Some(Kind::Licence);
+            // `DL-N15265-65`: what announces the number is its first part.
+            let start = if text[..start].ends_with("DL-") { start - 3 } else { start };
+            if cued && stands_alone(text, start, end) {
+                hits.push(Hit::sure(start, end, "US_DRIVER_LICENSE", 0.96));
+            }
+        }
+    }
+
+    fn postal_codes(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
+        for shape in &self.zips {
+            for captures in shape.captures_iter(text) {
+                let Some(zip) = captures.get(1).or_else(|| captures.get(0)) else { continue };
+                if isolated(text, zip.range()) && cues.before(zip.start()) != Some(Kind::Other) {
+                    hits.push(Hit::sure(zip.start(), zip.end(), "ZIP_CODE", SHAPED));
+                }
+            }
+        }
+        for end in cues.ends(Kind::Zip) {
+            let reach = text.floor_char_boundary(end + 24);
+            let Some(value) = self.any_zip.find(&text[end..reach]) else { continue };
+            let (start, end) = (end + value.start(), end + value.end());
+            if cues.before(start) == Some(Kind::Zip) && stands_alone(text, start, end) {
+                hits.push(Hit::sure(start, end, "ZIP_CODE", 0.92));
+            }
+        }
+    }
+}
+
+/// The score of a run that fails every card's sum: a card with a slip, if the words or the
+/// grouping say so.
+fn mistyped(run: &str, cued: bool) -> Option<f32> {
+    let groups: Vec<usize> = run.split(|c: char| !c.is_ascii_digit()).map(str::len).filter(|&len| len > 0).collect();
+    let count: usize = groups.iter().sum();
+    let first = run.bytes().next();
+    match (count, groups.as_slice()) {
+        (12..=19, _) if cued => Some(CUED),
+        (16, [4, 4, 4, 4]) | (15, [4, 6, 5]) => Some(SHAPED),
+        (16, [16]) if matches!(first, Some(b'2'..=b'6')) => Some(SHAPED),
+        _ => None,
+    }
+}
+
+/// Area, group and serial that were ever given out.
+fn issued(ssn: &str) -> bool {
+    let part = |range: Range<usize>| ssn.get(range).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+    let (area, group, serial) = (part(0..3), part(4..6), part(7..11));
+    (1..900).contains(&area) && area != 666 && group != 0 && serial != 0
+}
+
+fn digits(text: &str) -> usize {
+    text.bytes().filter(u8::is_ascii_digit).count()
+}
+
+/// Not a stretch of a longer number, date or code.
+pub(super) fn isolated(text: &str, at: Range<usize>) -> bool {
+    let joint = |c: char| "-.\u{2010}\u{2011}\u{2012}\u{2013}/:+".contains(c);
+    let mut before = text[..at.start].chars().rev();
+    let mut after = text[at.end..].chars();
+    let glued_before = match (before.next(), before.next()) {
+        (Some(c), _) if c.is_alphanumeric() || c == '_' || c == '$' => true,
+        (Some(c), Some(further)) => joint(c) && further.is_alphanumeric(),
+        _ => false,
+    };
+    let glued_after = match (after.next(), after.next()) {
+        (Some(c), _) if c.is_alphanumeric() || c == '_' || c == '%' => true,
+        (Some(c), Some(further)) => joint(c) && further.is_ascii_digit(),
+        _ => false,
+    };
+    !glued_before && !glued_after
+}
