@@ -297,9 +297,10 @@ fn meanings(
 }
 
 /// Runs one text right here, before the session has a thread: a row per window, and the
-/// tokens of the first window.
+/// tokens of the first window. Guarded, so that the patterns have run before the first request:
+/// they build their tables then, for tens of milliseconds.
 fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
-    let part = Part { place: None, text: text.to_owned(), guarded: false, ask: true, source: Source::User };
+    let part = Part { place: None, text: text.to_owned(), guarded: true, ask: true, source: Source::User };
     let input = Input { parts: vec![part], not_text: false };
     let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
     let (mut rows, mut tokens) = (Vec::new(), 0);
