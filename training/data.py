@@ -64,7 +64,7 @@ def brain_rows() -> list[dict]:
 
 
 def guard_rows() -> list[dict]:
-    found = rows("guard.jsonl.gz")
+    found = rows("guard.jsonl.gz") + rows("background.jsonl.gz")
     for row in rows("own_guard.jsonl"):
         made = {"text": row["text"], "label": row["label"], "kind": row.get("kind", "own"), "harm": row.get("harm", 0),
                 "source": "own-guard", "split": share(row["text"], SPLITS["share_own"])}
@@ -114,7 +114,8 @@ class Examples:
                                      {"own-guard": 2, "cyberseceval/prompt_injection": 2, "bipia/table": 0.4, "bipia/code": 0.4})
         self.benign = self.weighted([r for r in guard if r["label"] == "benign"], {
             "own-guard": 3, "own-prompts": 1.5, "mmlu": 0.15, "mmlu-pro": 0.15, "clinc150": 0.3, "banking77": 0.3,
-            "gsm8k/train": 0.2, "self-instruct/seed": 2, "bipia/table": 1.5, "bipia/code": 1.5})
+            "gsm8k/train": 0.2, "self-instruct/seed": 2, "bipia/table": 1.5, "bipia/code": 1.5, "crate-readme": 6,
+            "chatterbot-corpus": 1.5})
         # Greetings, one-liners, bare code: what most chats begin with is what other sources lack.
         for found, weights in (self.attacks, self.benign):
             weights[:] = [w * 4 if r["kind"] in SHORT else w for r, w in zip(found, weights)]
@@ -127,7 +128,7 @@ class Examples:
         lines = [line for line in (HERE / "guard_templates.txt").read_text().splitlines() if line[:2] in ("+ ", "- ")]
         self.frames = {mark: [line[2:].replace("\\n", "\n") for line in lines if line[0] == mark] for mark in "+-"}
         self.harmless = [(r["text"], 0) for r in guard if r["source"] in ("own-prompts", "clinc150", "gsm8k/train")]
-        self.documents = [r["text"] for r in guard if r["kind"] == "document" and r["label"] == "benign"]
+        self.documents = [r["text"] for r in guard if r["kind"] in ("document", "manual") and r["label"] == "benign"]
         self.documents += [r["text"] for r in documents[:600]]
         pii = [r for r in pii_rows() if r["split"] == "train"]
         pii += [{**r, "spans": [], "ignored": [], "annotated": "numbers", "source": "chat"} for r in self.brain[0]
@@ -136,8 +137,9 @@ class Examples:
                 if r["source"] in ("awesome-chatgpt-prompts", "own-guard", "cyberseceval/mitre_frr")]
         self.pairs = [r for r in rows("similarity.jsonl.gz") if r["split"] == "train"]
         self.sentences = [{"text": t} for r in self.pairs for t in (r["a"], r["b"])]
-        self.pii = self.weighted(pii, {"pii-anon/format_variations": 0.5, "pii-anon/test_clinical": 0.5,
-                                       "pii-anon/test_technology": 0.7, "presidio": 1.5, "wnut17/train": 1.0,
+        self.pii = self.weighted(pii, {"pii-anon/format_variations": 0.8, "pii-anon/test_clinical": 0.8,
+                                       "pii-anon/test_technology": 1.0, "presidio": 1.5, "wnut17/train": 1.0,
+                                       "own-templates": 0.6,
                                        "chat": 0.3})
 
     def weighted(self, found: list[dict], weights: dict[str, float]) -> tuple[list[dict], list[float]]:
@@ -203,7 +205,7 @@ class Examples:
 
     def guard_example(self) -> dict:
         attack = self.random.random() < 0.5
-        limit = self.random.choices([32, 64, 112, 176, WINDOW - 2], [2, 3, 3, 2, 2])[0]
+        limit = self.random.choices([32, 64, 112, 176, WINDOW - 2], [2, 3, 3, 2, 3])[0]
         text, mark = self.attack(limit * 4) if attack else (self.plain(limit * 4), None)
         if mark is None and self.random.random() < 0.1:
             text = self.typo(text)

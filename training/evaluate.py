@@ -243,7 +243,9 @@ def level(difficulty: float) -> int:
 
 
 def guard(graph: Graph, fitted: tuple | None, shared: pathlib.Path | None, plots: pathlib.Path | None) -> dict:
-    rows = capped([r for r in data.guard_rows() if r["split"] in ("threshold", "held_out")], 120)
+    rows = [r for r in data.guard_rows() if r["split"] in ("threshold", "held_out")]
+    random.Random(0).shuffle(rows)
+    rows = capped(rows, 120)
     judge = lambda texts: [[w["jailbreak_logits"] for w in windows] for windows in graph.judge(texts, ["jailbreak_logits"])]
     for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["jailbreak_logits", "harm_logits"])):
         row["logits"] = np.array([w["jailbreak_logits"] for w in windows])
@@ -284,9 +286,11 @@ def guard(graph: Graph, fitted: tuple | None, shared: pathlib.Path | None, plots
     metrics["AUC"]["orders planted in e-mails (unseen kind of document)"] = interval(
         [(r["score"], r["label"] == "jailbreak") for r in email], auc)
     metrics["length alone, AUC"]["all"] = interval([(len(r["text"]), r["label"] == "jailbreak") for r in held], auc)
-    long = [{"logits": np.array(logits)} for logits in judge(long_benign(held, shared))]
-    for row in long:
-        row["score"] = score(row["logits"])
+    names, texts = zip(*long_benign(held, shared))
+    long = [{"name": name, "logits": np.array(logits), "score": score(logits)} for name, logits in zip(names, judge(texts))]
+    for name in sorted(set(names)):
+        part = [r["score"] >= threshold for r in long if r["name"] == name]
+        metrics["false positives at the threshold"][f"requests, {name}"] = interval(part, share)
     for low, high in ((1, 1), (2, 8), (9, 10 ** 9)):
         part = [r["score"] >= threshold for r in benign + long if low <= len(r["logits"]) <= high]
         if part:
@@ -309,7 +313,7 @@ def guard(graph: Graph, fitted: tuple | None, shared: pathlib.Path | None, plots
 
 def roc_points(rows: list[tuple[float, bool]]) -> list[list[float]]:
     """[threshold, recall, false-positive rate] at a few thresholds: what `mom calibrate thresholds` tells a user."""
-    return [[round(t, 2), round(share([s >= t for s, attack in rows if attack]), 3),
+    return [[round(float(t), 2), round(share([s >= t for s, attack in rows if attack]), 3),
              round(share([s >= t for s, attack in rows if not attack]), 4)]
             for t in (*np.arange(0.05, 0.96, 0.05), 0.97, 0.98, 0.99)]
 
@@ -337,17 +341,19 @@ def harm(rows: list[dict], fitted: tuple | None) -> tuple[dict, float, float]:
         temperature, threshold
 
 
-def long_benign(held: list[dict], shared: pathlib.Path | None) -> list[str]:
-    """Long harmless requests: held-out texts joined; with `shared` also conversations and web pages nothing trains on."""
+def long_benign(held: list[dict], shared: pathlib.Path | None) -> list[tuple[str, str]]:
+    """Name and text of long harmless requests: held-out texts joined; with `shared` also conversations and web pages of
+    sources that nothing trains on."""
     rng, texts = random.Random(1), []
     pool = [r["text"] for r in held if r["label"] == "benign" and r["kind"] != "harmful_plain"]
     for size in [2, 4, 8] * 30 + [20, 40, 60] * 30:
-        texts.append("\n\n".join(rng.sample(pool, size)))
+        texts.append(("held-out texts joined", "\n\n".join(rng.sample(pool, size))))
     if shared:
         from prepare import read
         for file in ("chats.jsonl.gz", "long_context.jsonl"):
-            texts += ["\n\n".join(m["content"] for m in r["messages"] if isinstance(m.get("content"), str) and m["role"] != "system")
-                      for r in read(shared / "traffic" / file)]
+            for row in read(shared / "traffic" / file):
+                said = [m["content"] for m in row["messages"] if isinstance(m.get("content"), str) and m["role"] != "system"]
+                texts.append((row["source"].split(" (")[0], "\n\n".join(said)))
     return texts
 
 

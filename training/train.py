@@ -58,7 +58,7 @@ def distil(embedding: torch.Tensor, batch: list[dict]) -> torch.Tensor:
     if not known:
         return embedding.sum() * 0.0
     student, teacher = embedding[known], torch.stack([batch[i]["teacher"].float() for i in known])
-    return 4 * (1 - (student * teacher).sum(1)).mean() + 4 * ((student @ student.T - teacher @ teacher.T) ** 2).mean()
+    return 8 * (1 - (student * teacher).sum(1)).mean() + 8 * ((student @ student.T - teacher @ teacher.T) ** 2).mean()
 
 
 def brain_loss(out: dict, batch: list[dict]) -> torch.Tensor:
@@ -88,7 +88,7 @@ def similarity_loss(out: dict, batch: list[dict]) -> torch.Tensor:
         left, right = (out["embedding"][[i[side] for i, _ in whole]] for side in (0, 1))
         near, score = (left * right).sum(1) * 20, torch.tensor([s for _, s in whole])
         gaps = (near[None, :] - near[:, None])[score[:, None] > score[None, :]]      # want: near[i] > near[j]
-        loss = loss + 0.5 * torch.cat([gaps.new_zeros(1), gaps]).logsumexp(0)
+        loss = loss + 0.25 * torch.cat([gaps.new_zeros(1), gaps]).logsumexp(0)
     return loss
 
 
