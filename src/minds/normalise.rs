@@ -268,7 +268,8 @@ mod tests {
 
         #[test]
         fn visible_text_is_plain_nfkc(text in "[a-zéüÅﬁ①ｱﾞ가각\u{301}\u{327}\u{1100}\u{1161}\u{11a8} ]{0,30}") {
-            let marks: Vec<bool> = text.chars().map(is_mark).collect();
+            // Decomposed: some characters are marks in another dress.
+            let marks: Vec<bool> = text.nfkd().map(is_mark).collect();
             prop_assume!(!marks.windows(PILE).any(|run| run.iter().all(|mark| *mark)));
             prop_assert_eq!(of(&text), text.nfkc().collect::<String>());
         }
