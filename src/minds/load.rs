@@ -26,7 +26,7 @@ use super::readable::Readable;
 use super::reading::Reader;
 use super::tags::Tags;
 use super::tokenizer::Tokenizer;
-use super::{Input, Judgement, MindNames, MindStatus, Part, Source};
+use super::{Input, Judgement, MindNames, MindStatus, Part};
 use crate::config::{Exemplar, Mind, Provider};
 use crate::telemetry::{MindMetrics, Scores};
 
@@ -300,7 +300,7 @@ fn meanings(
 /// tokens of the first window. Guarded, so that the patterns have run before the first request:
 /// they build their tables then, for tens of milliseconds.
 fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
-    let part = Part { place: None, text: text.to_owned(), guarded: true, ask: true, source: Source::User };
+    let part = Part::alone(text);
     let input = Input { parts: vec![part], not_text: false };
     let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
     let (mut rows, mut tokens) = (Vec::new(), 0);
