@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cache::Cache;
-use super::engine::{Row, Session};
+use super::engine::{AWAKE, Row, Session};
 use super::queue::{Asker, Done, PassLimit, Queue, Window};
 use crate::telemetry::MindMetrics;
 
@@ -22,8 +22,8 @@ pub(super) struct Sessions {
     pub(super) wide: Option<Session>,
 }
 
-/// Windows from this length on are shared among cores when they are alone: below it, waking
-/// the other cores for every operation costs more than they save.
+/// A lone window from this length on is shared among cores even when they sleep: below it,
+/// waking them costs more than they save.
 const WIDE_FROM: usize = 96;
 
 /// Why a job was not taken.
@@ -154,11 +154,11 @@ impl Shared {
     }
 
     fn serve(&self, mut session: Session) {
-        while let Some((windows, alone)) = self.take() {
+        while let Some((windows, shareable)) = self.take() {
             let started = Instant::now();
             let (keys, ids): (Vec<_>, Vec<_>) = windows.into_iter().map(|window| (window.key, window.ids)).unzip();
             let wide = match &self.wide {
-                Some(wide) if alone && ids[0].len() >= WIDE_FROM => wide.try_lock().ok(),
+                Some(wide) if shareable => wide.try_lock().ok(),
                 _ => None,
             };
             let rows = match wide {
@@ -181,6 +181,7 @@ impl Shared {
             }
             let mut queue = self.lock();
             queue.running -= 1;
+            queue.idle_since = Some(finished);
             let landed: Vec<_> = rows.into_iter().map(|(key, row)| (queue.land(&key), row)).collect();
             drop(queue);
             for (askers, row) in landed {
@@ -192,8 +193,8 @@ impl Shared {
         }
     }
 
-    /// Waits for work; `None` when the queue is closed. True: a lone window, and no other
-    /// thread has anything to do.
+    /// Waits for work; `None` when the queue is closed. True: a lone window, no other thread
+    /// has anything to do, and other cores would speed it up.
     fn take(&self) -> Option<(Vec<Window>, bool)> {
         let mut queue = self.lock();
         loop {
@@ -210,11 +211,13 @@ impl Shared {
                 continue;
             }
             let alone = windows.len() == 1 && queue.running == 0 && queue.jobs() == 0;
+            let awake = queue.idle_since.is_some_and(|since| since.elapsed() < AWAKE);
+            let shareable = alone && (awake || windows[0].ids.len() >= WIDE_FROM);
             queue.running += 1;
             if queue.jobs() > 0 {
                 self.wake.notify_one();
             }
-            return Some((windows, alone));
+            return Some((windows, shareable));
         }
     }
 }

@@ -175,6 +175,10 @@ pub(super) type Batch<'a> = &'a [Vec<i64>];
 /// `tokens x width`, without padding.
 pub(super) type Row = Vec<Vec<f32>>;
 
+/// How long the threads of a pass over several cores look for more work before they sleep. It
+/// is what a lone request may cost another core beyond its own work.
+pub(super) const AWAKE: Duration = Duration::from_millis(2);
+
 impl Session {
     pub(super) fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<Self, EngineError> {
         let fault = |message: String| EngineError::Graph { path: graph.to_owned(), message };
@@ -299,8 +303,10 @@ fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<session::S
     let mut builder = session::Session::builder(&runtime.0)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
-        // A waiting thread must not burn a core that relays streams.
-        .with_intra_op_spinning(false)?
+        // Between two operations of a shared pass the other cores are needed again within
+        // microseconds; waking them takes longer than that. Afterwards they are for others.
+        .with_intra_op_spinning(options.threads > 1)?
+        .with_config_entry("session.intra_op.spin_duration_us", AWAKE.as_micros().to_string())?
         // Shapes differ from pass to pass.
         .with_memory_pattern(false)?
         .with_execution_providers(providers)?;

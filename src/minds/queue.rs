@@ -56,6 +56,8 @@ pub(super) struct Queue {
     flights: HashMap<Key, Vec<Asker>>,
     /// Passes that run now.
     pub(super) running: usize,
+    /// When the last pass ended.
+    pub(super) idle_since: Option<Instant>,
     pub(super) closed: bool,
 }
 
