@@ -21,7 +21,7 @@ fn judgement(jailbreak: Given<Jailbreak>, pii: Given<Vec<Span>>) -> Judgement {
 }
 
 fn attack(score: f32) -> Given<Jailbreak> {
-    Given::Verdict(Jailbreak { score, threshold: 0.5, source: None, harm: None })
+    Given::Verdict(Jailbreak { score, threshold: 0.5, source: None, span: None, harm: None })
 }
 
 fn spans(labels: &[&str]) -> Given<Vec<Span>> {
@@ -91,7 +91,7 @@ fn only_outcomes_that_stop_have_a_sentence() {
 }
 
 fn harmful(score: f32) -> Given<Jailbreak> {
-    Given::Verdict(Jailbreak { score: 0.1, threshold: 0.5, source: None, harm: Some(Harm { score, threshold: 0.5 }) })
+    Given::Verdict(Jailbreak { score: 0.1, threshold: 0.5, source: None, span: None, harm: Some(Harm { score, threshold: 0.5 }) })
 }
 
 #[test]

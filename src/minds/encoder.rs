@@ -14,7 +14,11 @@ use super::spans::{self, Found};
 use super::tags::{Tags, settle};
 use super::tokenizer::Token;
 use super::window;
-use super::{Embedding, Harm, Input, Intent, Jailbreak, Source, Span};
+use super::{Embedding, Input, Intent, Span};
+
+mod jailbreak;
+
+pub(super) use jailbreak::{HarmHead, JailbreakHead};
 
 /// Minds that share one graph, and so one forward pass.
 pub(super) struct Encoder {
@@ -54,24 +58,6 @@ pub(super) struct IntentHead {
     pub(super) category: Head,
     pub(super) complexity: Option<Head>,
     pub(super) labels: Arc<[String]>,
-}
-
-#[derive(Debug)]
-pub(super) struct JailbreakHead {
-    pub(super) limits: Limits,
-    pub(super) head: Head,
-    /// Index of the label `benign`, and how many labels there are.
-    pub(super) benign: usize,
-    pub(super) width: usize,
-    pub(super) threshold: f32,
-    pub(super) harm: Option<HarmHead>,
-}
-
-/// The second output of a guard: its label at index 1 is "harmful".
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HarmHead {
-    pub(super) head: Head,
-    pub(super) threshold: f32,
 }
 
 #[derive(Debug)]
@@ -134,6 +120,8 @@ impl Heads {
         wanted.extend(self.jailbreak.as_ref().map(|mind| ("jailbreak", width(mind.head), mind.width)));
         let harm = self.jailbreak.as_ref().and_then(|mind| mind.harm);
         wanted.extend(harm.map(|harm| ("harm", width(harm.head), 2)));
+        let evidence = self.jailbreak.as_ref().and_then(|mind| mind.evidence);
+        wanted.extend(evidence.map(|head| ("evidence", width(head), tokens)));
         let pooled = self.similarity.as_ref().and_then(|mind| Some((mind.head, mind.pooling?.width)));
         wanted.extend(pooled.map(|(head, size)| ("embedding", width(head), tokens * size)));
         wanted.extend(self.pii.as_ref().map(|mind| ("tags", width(mind.head), tokens * mind.tags.width())));
@@ -154,36 +142,6 @@ impl IntentHead {
         let complexity = self.complexity.and_then(|head| scores(head).try_into().ok());
         Intent { labels: Arc::clone(&self.labels), scores: scores(self.category), complexity }
     }
-}
-
-impl JailbreakHead {
-    /// The worst window decides; for harm, the worst of what the person typed.
-    pub(super) fn verdict(&self, windows: &[Answered<'_>]) -> Jailbreak {
-        let attack =
-            |scores: &[f32]| scores.iter().enumerate().filter(|(label, _)| *label != self.benign).map(|(_, p)| p).sum();
-        let worst = worst_of(windows, self.head, attack, |_| true);
-        let harm = self.harm.map(|harm| {
-            let harmful = |scores: &[f32]| scores.get(1).copied().unwrap_or(0.0);
-            let typed = worst_of(windows, harm.head, harmful, |stream| stream.source == Source::User);
-            Harm { score: typed.map_or(0.0, |(score, _)| score), threshold: harm.threshold }
-        });
-        let (score, source) = worst.map_or((0.0, None), |(score, source)| (score, Some(source)));
-        Jailbreak { score, threshold: self.threshold, source, harm }
-    }
-}
-
-/// The highest probability, and who brought that window. A broken score counts as the highest.
-fn worst_of(
-    windows: &[Answered<'_>],
-    head: Head,
-    probability: impl Fn(&[f32]) -> f32,
-    wanted: impl Fn(&Stream) -> bool,
-) -> Option<(f32, Source)> {
-    let read = windows.iter().filter(|window| wanted(window.stream));
-    let scored =
-        read.map(|window| (probability(&softmax(window.output(head), head.temperature)), window.stream.source));
-    // Not `f32::max`, which would take a broken score for a low one.
-    scored.reduce(|worst, next| if next.0 > worst.0 || next.0.is_nan() { next } else { worst })
 }
 
 impl PiiHead {

@@ -214,8 +214,9 @@ impl Encoder {
             let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
             said.embedding = given.map(|windows| mind.verdict(&windows)).into();
         }
+        let frame = self.reader.tokenizer.prefix.len();
         if let Some(mind) = &self.heads.jailbreak {
-            let seen = mind.verdict(&arrived(reading, answers, guarded));
+            let seen = mind.verdict(input, &arrived(reading, answers, guarded), frame);
             let all = windows(guarded, mind.limits).and_then(|_| match seen.score.is_finite() {
                 true => unread(reading.guards_readable, true),
                 false => Err(Unavailable::InferenceFailed),
@@ -228,7 +229,6 @@ impl Encoder {
         if let Some(mind) = &self.heads.pii {
             let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
             let given = unread(reading.guards_readable, true).and_then(|()| windows(plain, mind.limits));
-            let frame = self.reader.tokenizer.prefix.len();
             said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
         }
     }

@@ -370,7 +370,9 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
                 let (benign, width) = (labels.iter().position(|label| label == BENIGN).unwrap_or(0), labels.len());
                 let jailbreak = head("jailbreak")?;
                 let harm = head("harm").ok().map(|head| HarmHead { head, threshold: chosen.harm_threshold() });
-                heads.jailbreak = Some(JailbreakHead { limits, head: jailbreak, benign, width, threshold, harm });
+                let (evidence, capacity) = (head("evidence").ok(), chosen.folder.manifest.max_tokens);
+                heads.jailbreak =
+                    Some(JailbreakHead { limits, head: jailbreak, evidence, benign, width, capacity, threshold, harm });
             }
             Task::Pii => {
                 let fault = |message| LoadError::Role { role: chosen.role.to_owned(), message };

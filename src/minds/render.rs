@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{COMPLEXITIES, Embedding, Given, Intent, Jailbreak, Judgement, Span};
+use super::{COMPLEXITIES, Embedding, Given, Intent, Jailbreak, Judgement, Place, Span};
 
 /// Mind name to verdict, or to `{"unavailable": reason}`. Minds that are off are left out.
 pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
@@ -44,6 +44,10 @@ fn jailbreak(verdict: &Jailbreak) -> Value {
     if let Some(source) = verdict.source {
         out["source"] = json!(source);
     }
+    if let Some(span) = verdict.span {
+        out["span"] = json!({"start": span.start, "end": span.end});
+        locate(&mut out["span"], span.place);
+    }
     if let Some(harm) = verdict.harm {
         out["harm"] = round(harm.score);
     }
@@ -52,11 +56,15 @@ fn jailbreak(verdict: &Jailbreak) -> Value {
 
 fn span(span: &Span) -> Value {
     let mut out = json!({"start": span.start, "end": span.end, "label": &*span.label, "score": round(span.score)});
-    if let Some(place) = span.place {
+    locate(&mut out, span.place);
+    out
+}
+
+fn locate(out: &mut Value, place: Option<Place>) {
+    if let Some(place) = place {
         out["message"] = place.message.into();
         out["part"] = place.part.into();
     }
-    out
 }
 
 fn embedding(embedding: &Embedding) -> Value {
@@ -78,7 +86,7 @@ fn round(number: f32) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::minds::{Harm, MindNames, Place, Source, Timings, Unavailable};
+    use crate::minds::{Harm, MindNames, Source, Stretch, Timings, Unavailable};
 
     #[test]
     fn the_spelling_is_the_published_one() {
@@ -96,6 +104,7 @@ mod tests {
                 score: 0.912_345_67,
                 threshold: 0.5,
                 source: Some(Source::Tool),
+                span: Some(Stretch { place, start: 5, end: 40 }),
                 harm: Some(Harm { score: 0.25, threshold: 0.5 }),
             }),
             pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
@@ -111,7 +120,8 @@ mod tests {
             concat!(
                 r#"{"mom-brain-flash":{"label":"math","score":0.75,"scores":{"law":0.25,"math":0.75},"#,
                 r#""complexity":{"label":"simple","score":0.5,"scores":{"simple":0.5,"medium":0.25,"hard":0.25}}},"#,
-                r#""mom-jailbreak-flash":{"label":"jailbreak","score":0.912346,"source":"tool","harm":0.25},"#,
+                r#""mom-jailbreak-flash":{"label":"jailbreak","score":0.912346,"source":"tool","#,
+                r#""span":{"start":5,"end":40,"message":2,"part":1},"harm":0.25},"#,
                 r#""mom-pii-flash":{"spans":[{"start":3,"end":9,"label":"PERSON","score":1.0,"message":2,"part":1}]},"#,
                 r#""mom-similarity-flash":{"unavailable":"deadline"}}"#
             )

@@ -80,7 +80,8 @@ fn argmax(scores: &[f32]) -> usize {
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
 }
 
-/// P(jailbreak or prompt injection): the maximum over all windows of all guarded parts.
+/// P(jailbreak or prompt injection) of the whole request: the worst window of all guarded parts
+/// decides, and the more of them there are, the surer it has to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Jailbreak {
     pub score: f32,
@@ -88,8 +89,20 @@ pub struct Jailbreak {
     pub threshold: f32,
     /// Who brought the highest-scoring window; `None` where nothing was read.
     pub source: Option<Source>,
+    /// Where the attack stands, if it was detected and some words of it give it away.
+    pub span: Option<Stretch>,
     /// Where the mind has that output.
     pub harm: Option<Harm>,
+}
+
+/// Where something stands in the text as given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Index of the message and of the content part the offsets count in; `None` for plain text.
+    pub place: Option<Place>,
+    /// Unicode code points of the text as given, end exclusive.
+    pub start: usize,
+    pub end: usize,
 }
 
 /// P(the person asks for something harmful): the maximum over all windows of what the person

@@ -54,7 +54,7 @@ fn intent(math: f32, complexity: [f32; 3]) -> Given<Intent> {
 fn judged(intent: Given<Intent>) -> Judgement {
     Judgement {
         intent,
-        jailbreak: Given::Verdict(Jailbreak { score: 0.2, threshold: 0.5, source: None, harm: None }),
+        jailbreak: Given::Verdict(Jailbreak { score: 0.2, threshold: 0.5, source: None, span: None, harm: None }),
         pii: Given::Verdict(Vec::new()),
         embedding: Given::Off,
         names: MindNames::default(),
