@@ -98,6 +98,8 @@ def soft_complexity(difficulty: float | None) -> list[float] | None:
 
 # Kinds of own_guard.jsonl whose point is that they stand alone.
 SHORT = ("short_everyday", "short_override")
+# Those that give many different windows.
+LONG = ("long_chat", "long_web")
 
 
 class Examples:
@@ -116,9 +118,9 @@ class Examples:
             "own-guard": 3, "own-prompts": 1.5, "mmlu": 0.15, "mmlu-pro": 0.15, "clinc150": 0.3, "banking77": 0.3,
             "gsm8k/train": 0.2, "self-instruct/seed": 2, "bipia/table": 1.5, "bipia/code": 1.5, "crate-readme": 6,
             "chatterbot-corpus": 1.5})
-        # Greetings, one-liners, bare code: what most chats begin with is what other sources lack.
+        # Greetings, one-liners, bare code, whole pages: what other sources lack.
         for found, weights in (self.attacks, self.benign):
-            weights[:] = [w * 4 if r["kind"] in SHORT else w for r, w in zip(found, weights)]
+            weights[:] = [w * 2 if r["kind"] in SHORT else w * 3 if r["kind"] in LONG else w for r, w in zip(found, weights)]
         documents = [r for r in pii_rows() if r["split"] == "train" and r["source"].startswith("pii-anon")]
         self.filling = [normalise(r["text"])[0] for r in self.benign[0] + documents[:800]]
         self.orders = [r["text"][slice(*r["attack_span"])] for r in self.attacks[0] if r.get("attack_span")]
@@ -128,7 +130,7 @@ class Examples:
         lines = [line for line in (HERE / "guard_templates.txt").read_text().splitlines() if line[:2] in ("+ ", "- ")]
         self.frames = {mark: [line[2:].replace("\\n", "\n") for line in lines if line[0] == mark] for mark in "+-"}
         self.harmless = [(r["text"], 0) for r in guard if r["source"] in ("own-prompts", "clinc150", "gsm8k/train")]
-        self.documents = [r["text"] for r in guard if r["kind"] in ("document", "manual") and r["label"] == "benign"]
+        self.documents = [r["text"] for r in guard if r["kind"] in ("document", "manual", *LONG) and r["label"] == "benign"]
         self.documents += [r["text"] for r in documents[:600]]
         pii = [r for r in pii_rows() if r["split"] == "train"]
         pii += [{**r, "spans": [], "ignored": [], "annotated": "numbers", "source": "chat"} for r in self.brain[0]
@@ -204,27 +206,31 @@ class Examples:
     # --- guard ---
 
     def guard_example(self) -> dict:
+        """`order` says of each token whether it is part of an attack (-100: not known)."""
         attack = self.random.random() < 0.5
-        limit = self.random.choices([32, 64, 112, 176, WINDOW - 2], [2, 3, 3, 2, 3])[0]
+        limit = self.random.choices([32, 64, 112, 176, WINDOW - 2], [2, 3, 3, 2, 5])[0]
         text, mark = self.attack(limit * 4) if attack else (self.plain(limit * 4), None)
         if mark is None and self.random.random() < 0.1:
             text = self.typo(text)
-        return {"ids": [CLS] + self.window(text, mark, limit) + [SEP], "jailbreak": int(attack), "harm": self.harm}
+        ids, inside = self.window(text, mark, limit)
+        # All of a long text is rarely the attack itself.
+        known = not attack or 0 < sum(inside) < 96
+        order = [int(i) for i in inside] if known else [-100] * len(ids)
+        return {"ids": [CLS] + ids + [SEP], "order": [-100] + order + [-100], "jailbreak": int(attack), "harm": self.harm}
 
-    def window(self, text: str, mark: tuple[int, int] | None, limit: int) -> list[int]:
-        """At most `limit` tokens; when longer, a random stretch that holds the marked characters (as far as they fit)."""
+    def window(self, text: str, mark: tuple[int, int] | None, limit: int) -> tuple[list[int], list[bool]]:
+        """At most `limit` tokens, and which of them are marked; when the text is longer, a random stretch that holds the
+        marked characters (as far as they fit)."""
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        count = len(encoding.ids)
-        if count <= limit:
-            return encoding.ids
-        low, high = 0, count - limit
+        inside = [bool(mark) and a < mark[1] and mark[0] < b for a, b in encoding.offsets]
+        count, places = len(inside), [i for i, marked in enumerate(inside) if marked] or [0]
+        low, high = 0, max(0, count - limit)
         if mark:
-            inside = [i for i, (a, b) in enumerate(encoding.offsets) if a < mark[1] and mark[0] < b] or [0]
-            low, high = max(0, min(inside[-1] + 1, inside[0] + limit) - limit), min(inside[0], high)
+            low, high = max(0, min(places[-1] + 1, places[0] + limit) - limit), min(places[0], high)
         elif self.random.random() < 0.5:
             high = 0
         first = self.random.randint(low, max(low, high))
-        return encoding.ids[first:first + limit]
+        return encoding.ids[first:first + limit], inside[first:first + limit]
 
     def crop(self, text: str, size: int) -> str:
         """At most about `size` characters of the text, at word borders."""
@@ -237,24 +243,26 @@ class Examples:
     def attack(self, size: int) -> tuple[str, tuple[int, int] | None]:
         """-> text, and the stretch that makes it an attack where that is known."""
         kind, self.harm = self.random.random(), -100
-        if kind < 0.12:                                          # an order planted in a document it does not belong to
+        if kind < 0.18:                                          # an order planted in a document it does not belong to
             order = self.random.choice(self.orders if self.random.random() < 0.4 else self.injections)
             lines = self.crop(self.random.choice(self.documents), size).split("\n")
             place = self.random.randint(0, len(lines))
             start = sum(len(line) + 1 for line in lines[:place])
             return "\n".join(lines[:place] + [order] + lines[place:]), (start, start + len(order))
-        if kind < 0.22:                                          # a wrapper with a payload, harmful or not
+        if kind < 0.27:                                          # a wrapper with a payload, harmful or not
             carrier, (payload, self.harm) = self.random.choice(self.carriers), self.random.choice(self.payloads)
             return f"{carrier}{self.random.choice([' ', chr(10), chr(10) * 2])}{payload}", (0, len(carrier))
-        if kind < 0.42:
+        if kind < 0.44:
             return self.surround(self.frame("+", self.payloads), size, 0.4)
         row = self.draw(self.attacks)
         text = normalise(row["text"])[0]
         if row.get("attack_span"):
             return text, tuple(row["attack_span"])
         if len(text) > size:
-            found = [m.span() for m in TAKEOVER.finditer(text)]
-            return text, self.random.choice(found) if found else (0, size)
+            found = [m.start() for m in TAKEOVER.finditer(text)]
+            first = max(0, self.random.choice(found) - self.random.randint(0, size // 2)) if found else 0
+            text = text[first:first + size]
+            return text, (0, len(text))
         alone = row["kind"] in SHORT
         return self.surround(self.typo(text) if self.random.random() < 0.1 else text, size, 0.2 if alone else 0.5)
 
@@ -292,7 +300,8 @@ class Examples:
                 room = size - len(text) - len(before) - len(after)
                 if room < 20:
                     break
-                more = self.crop(self.random.choice(self.filling), self.random.randint(20, max(21, room)))
+                more = self.crop(self.random.choice(self.random.choice([self.filling, self.documents])),
+                                 self.random.choice([room, self.random.randint(20, max(21, room))]))
                 joint = self.random.choice([" ", "\n", "\n\n", " "])
                 if self.random.random() < 0.5:
                     before += more + joint

@@ -3,10 +3,10 @@
 The graph is built node by node from the PyTorch weights: no tracer, no shape arithmetic. Matrix products use
 ONNX Runtime's int8 kernels (u8 activations with one fixed scale each, s8 weights with one scale per output: the fast
 path on x86). The scales were learnt in training (`model.Quantiser`), so a window's answer does not depend on what else
-is in the batch. The embedding table is s8 with one scale per row. Heads stay fp32 (they are small).
+is in the batch. The tables (embeddings, words) are s8 with one scale per row. Heads stay fp32 (they are small).
 
 Inputs   input_ids, attention_mask   int64 [B,T], T <= 512
-Outputs  category_logits [B,14], complexity_logits [B,3], jailbreak_logits [B,2], harm_logits [B,2],
+Outputs  category_logits [B,14], complexity_logits [B,3], jailbreak_logits [B,2], harm_logits [B,2], evidence_logits [B,T,1],
          pii_logits [B,T,35], embedding [B,384] (unit length); float32, raw logits
 """
 import hashlib
@@ -22,7 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 from data import WINDOW
 from model import BASE, CATEGORIES, COMPLEXITIES, D, EPS, GUARD, HEADS, MIDDLE, PARTS, PII, TAGS, Trunk, base_folder
 
-OUTPUTS = [f"{part}_logits" for part in PARTS] + ["pii_logits", "embedding"]
+OUTPUTS = {**{f"{part}_logits": ["B", size] for part, size in PARTS.items()}, "evidence_logits": ["B", "T", 1],
+           "pii_logits": ["B", "T", len(TAGS)], "embedding": ["B", D]}
 
 
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +46,14 @@ class Graph:
         many = output if isinstance(output, list) else [output]
         self.nodes.append(helper.make_node(kind, inputs, many, name=many[0], domain=domain, **attributes))
         return output
+
+    def table(self, module, name):
+        """The rows of all tokens, [B,T,columns]: one s8 row and one scale each."""
+        values, scale = quantise(module.weight.detach().numpy())
+        rows = self.op("Gather", [self.constant(f"{name}.q", values), "input_ids"], f"{name}.rows.q")
+        rows = self.op("Cast", [rows], f"{name}.rows.f", to=TensorProto.FLOAT)
+        scales = self.op("Gather", [self.constant(f"{name}.s", scale[:, None]), "input_ids"], f"{name}.rows.s")
+        return self.op("Mul", [rows, scales], f"{name}.rows")
 
     def norm(self, x, module, name):
         scale = self.constant(f"{name}.w", module.weight.detach().numpy())
@@ -81,6 +90,16 @@ class Graph:
         return self.norm(self.op("Add", [x, down], f"{name}.sum2"), module.norm2, f"{name}.n2")
 
 
+def by_vocabulary(g: Graph, trunk: Trunk) -> None:
+    """Trunk.by_vocabulary in nodes: category.said [B,14] -> category_logits."""
+    plain = g.op("Greater", ["input_ids", g.constant("last.special", np.int64(103))], "plain")
+    real = g.op("Mul", ["mask.f", g.op("Cast", [plain], "plain.f", to=TensorProto.FLOAT)], "real")
+    total = g.op("MatMul", [g.op("Unsqueeze", [real, "axis1"], "real.row"), g.table(trunk.words_say, "words_say")], "said.1")
+    count = g.op("Max", [g.op("ReduceSum", [real, "axis1"], "real.count", keepdims=1), "one"], "real.some")
+    said = g.op("Div", [g.op("Squeeze", [total, "axis1"], "said.total"), g.op("Sqrt", [count], "real.root")], "said")
+    g.op("Add", ["category.said", said], "category_logits")
+
+
 def by_word(g: Graph, tags: str, trunk: Trunk) -> None:
     """Trunk.by_word in nodes: `tags` [B,T,35] -> pii_logits."""
     continues = g.op("Gather", [g.constant("continues", trunk.continues.numpy()), "input_ids"], "piece.continues")
@@ -107,14 +126,9 @@ def build(trunk: Trunk) -> onnx.ModelProto:
     for axis in range(3):
         g.constant(f"axis{axis}", np.array([axis], np.int64))
 
-    # Embeddings: one s8 row and one scale per token, plus positions 0..T.
-    values, scale = quantise(trunk.words.weight.numpy())
-    rows = g.op("Cast", [g.op("Gather", [g.constant("words.q", values), "input_ids"], "rows.q")], "rows.f",
-                to=TensorProto.FLOAT)
-    scales = g.op("Gather", [g.constant("words.s", scale[:, None]), "input_ids"], "rows.s")
     length = g.op("Shape", ["input_ids"], "length", start=1, end=2)
     places = g.op("Slice", [g.constant("places", trunk.places.weight.numpy()), "axis0", length, "axis0"], "places.t")
-    x = g.op("Add", [g.op("Mul", [rows, scales], "rows"), places], "embedded")
+    x = g.op("Add", [g.table(trunk.words, "words"), places], "embedded")
     x = g.norm(x, trunk.norm, "embedded.n")
 
     mask = g.op("Cast", ["attention_mask"], "mask.f", to=TensorProto.FLOAT)
@@ -136,15 +150,22 @@ def build(trunk: Trunk) -> onnx.ModelProto:
     first = g.op("Gather", [x, g.constant("zero", np.int64(0))], "first", axis=1)
     pooled = g.op("Concat", [first, halves[0], peak, halves[1]], "pooled", axis=1)
     logits = head(g, pooled, trunk.sentence, "sentence")
-    g.op("Split", [logits, g.constant("sizes", np.array(list(PARTS.values()), np.int64))], OUTPUTS[:len(PARTS)], axis=1)
+    said = [f"{part}.said" if part in ("category", "jailbreak") else f"{part}_logits" for part in PARTS]
+    g.op("Split", [logits, g.constant("sizes", np.array(list(PARTS.values()), np.int64))], said, axis=1)
     g.op("LpNormalization", [head(g, mean, trunk.embed, "embed")], "embedding", axis=-1, p=2)
-    tags = g.op("MatMul", [both, g.constant("token.w", trunk.token.weight.detach().numpy().T)], "tags")
-    tags = g.op("Add", [tags, g.constant("token.b", trunk.token.bias.detach().numpy())], "tags.all")
+    by_vocabulary(g, trunk)
+    tags = g.op("Add", [g.op("MatMul", [both, g.constant("token.w", trunk.token.weight.detach().numpy().T)], "tags"),
+                        g.constant("token.b", trunk.token.bias.detach().numpy())], "tags.all")
     by_word(g, tags, trunk)
+    evidence = g.op("MatMul", [both, g.constant("evidence.w", trunk.evidence.weight.detach().numpy().T)], "evidence")
+    evidence = g.op("Add", [evidence, g.constant("evidence.b", trunk.evidence.bias.detach().numpy())], "evidence_logits")     # [B,T,1]
+    strongest = g.op("ReduceLogSumExp", [g.op("Add", [evidence, "off.col"], "evidence.far"), "axis1"], "evidence.all", keepdims=0)
+    strongest = g.op("Mul", [g.op("Softplus", [strongest], "evidence.strongest"),
+                             g.constant("to.jailbreak", np.array([[0, 1]], np.float32))], "evidence.jailbreak")
+    g.op("Add", ["jailbreak.said", strongest], "jailbreak_logits")
 
     ints = [helper.make_tensor_value_info(n, TensorProto.INT64, ["B", "T"]) for n in ("input_ids", "attention_mask")]
-    shapes = [["B", size] for size in PARTS.values()] + [["B", "T", len(TAGS)], ["B", D]]
-    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in zip(OUTPUTS, shapes)]
+    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in OUTPUTS.items()]
     graph = helper.make_graph(g.nodes, "flash-trunk", ints, outs, list(g.constants.values()))
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="mom-gateway-training")
@@ -176,7 +197,9 @@ def load_exported(trunk: Trunk, path: pathlib.Path) -> None:
             state[f"layers.{i}.{part}.bias"] = tensor(found[f"L{i}.{name}.b"])
     for part in ("sentence", "embed"):
         state |= {f"{part}.weight": tensor(found[f"{part}.w"]), f"{part}.bias": tensor(found[f"{part}.b"])}
-    state |= {"token.weight": tensor(found["token.w"].T), "token.bias": tensor(found["token.b"])}
+    for part in ("token", "evidence"):
+        state |= {f"{part}.weight": tensor(found[f"{part}.w"].T), f"{part}.bias": tensor(found[f"{part}.b"])}
+    state["words_say.weight"] = tensor(found["words_say.q"] * found["words_say.s"])
     trunk.load_state_dict(state, strict=False)
 
 

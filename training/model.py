@@ -147,7 +147,12 @@ class Trunk(nn.Module):
         self.layers = nn.ModuleList(Layer(weights, i) for i in range(LAYERS))
         self.sentence = nn.Linear(POOLED, sum(PARTS.values()))
         self.token = nn.Linear(2 * D, len(TAGS))
+        self.evidence = nn.Linear(2 * D, 1)
+        nn.init.zeros_(self.evidence.weight)
+        nn.init.constant_(self.evidence.bias, -6.0)
         self.embed = nn.Linear(2 * D, D)
+        self.words_say = nn.Embedding(len(words), len(CATEGORIES))
+        nn.init.zeros_(self.words_say.weight)
         self.dropout = dropout
         self.register_buffer("continues", continuation_pieces(), persistent=False)
         for fixed in (self.words, self.places, self.norm):
@@ -168,8 +173,11 @@ class Trunk(nn.Module):
         return middle, x
 
     def forward(self, ids, mask, wanted=("sentence", "pii", "embedding"), fixed: int = 0):
-        """-> dict of logits: category [B,14], complexity [B,3], jailbreak [B,2], harm [B,2], pii [B,T,35], and
-        embedding [B,384] (unit length). Heads outside `wanted` are left out."""
+        """-> dict of logits: category [B,14], complexity [B,3], jailbreak [B,2], harm [B,2], evidence [B,T], pii [B,T,35],
+        and embedding [B,384] (unit length). Heads outside `wanted` are left out.
+
+        `evidence` is each token's own evidence for an attack. The strongest of it is added to `jailbreak`, so that one
+        sentence in a long window counts as much as alone."""
         middle, x = self.hidden(ids, mask, fixed)
         drop = lambda value: F.dropout(value, self.dropout, self.training)
         weight = mask.unsqueeze(-1).float()
@@ -179,11 +187,22 @@ class Trunk(nn.Module):
             peak = (x + (weight - 1.0) * 1e4).amax(1)
             logits = self.sentence(drop(torch.cat([x[:, 0], mean(x), peak, mean(middle)], 1)))
             out |= dict(zip(PARTS, logits.split(list(PARTS.values()), 1)))
+            out["category"] = out["category"] + self.by_vocabulary(ids, mask)
+            out["evidence"] = self.evidence(drop(torch.cat([x, middle], -1))).squeeze(-1)
+            strongest = (out["evidence"] + (mask - 1.0) * 1e4).logsumexp(1)
+            out["jailbreak"] = out["jailbreak"] + F.pad(F.softplus(strongest)[:, None], (1, 0))
         if "pii" in wanted:
             out["pii"] = self.by_word(ids, self.token(drop(torch.cat([x, middle], -1))))
         if "embedding" in wanted:
             out["embedding"] = F.normalize(self.embed(torch.cat([mean(x), mean(middle)], 1)), dim=1)
         return out
+
+    def by_vocabulary(self, ids, mask):
+        """[B,14]: what the words alone say of the category, whatever their order. While training, half of the texts go
+        without it, so that the layers learn to do without."""
+        real = mask * (ids > 103)                                                      # no [CLS], no [SEP]
+        said = (self.words_say(ids) * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True).clamp(min=1) ** 0.5
+        return said * (torch.rand(len(ids), 1) < 0.5) if self.training else said
 
     def by_word(self, ids, tags):
         """Token logits [B,T,35] -> one verdict a word: its pieces share their mean; pieces after the first cannot

@@ -23,7 +23,7 @@ from model import CATEGORIES, D, LAYERS, PARTS, TAGS, Base, Trunk, load_tokenize
 
 TASKS = {"mom-brain-flash": "brain", "mom-jailbreak-flash": "guard", "mom-pii-flash": "pii",
          "mom-similarity-flash": "similarity"}
-BUDGET = {"brain": 1024, "guard": 1280, "pii": 1024, "similarity": 640}       # tokens a batch, padding included
+BUDGET = {"brain": 1024, "guard": 1792, "pii": 896, "similarity": 512}       # tokens a batch, padding included
 HEADS = {"brain": ("sentence", "embedding"), "guard": ("sentence",), "pii": ("pii",), "similarity": ("embedding",)}
 
 
@@ -73,6 +73,10 @@ def guard_loss(out: dict, batch: list[dict]) -> torch.Tensor:
     """Attack or not, and apart from that: does the person ask for something harmful (-100: the source does not say)."""
     harm = torch.tensor([e["harm"] for e in batch])
     loss = F.cross_entropy(out["jailbreak"], torch.tensor([e["jailbreak"] for e in batch]), label_smoothing=0.02)
+    order = pad(batch, "order", -100)
+    each = F.binary_cross_entropy_with_logits(out["evidence"], order.clamp(min=0).float(), reduction="none")
+    for side in (0, 1):                       # few tokens of a long window are an attack: both sides weigh the same
+        loss = loss + 0.3 * (each * (order == side)).sum() / (order == side).sum().clamp(min=1)
     return loss + (0.3 * F.cross_entropy(out["harm"], harm, ignore_index=-100) if (harm >= 0).any() else 0.0)
 
 
@@ -216,15 +220,18 @@ def parameters(trunk: Trunk, tasks: list[str], frozen_trunk: bool, fixed: int, r
         layer.requires_grad_(False)
     if frozen_trunk:
         trunk.token.requires_grad_("pii" in tasks)
+        trunk.evidence.requires_grad_("guard" in tasks)
+        trunk.words_say.requires_grad_("brain" in tasks)
         trunk.embed.requires_grad_("similarity" in tasks)
         ours = {"category": "brain", "complexity": "brain", "jailbreak": "guard", "harm": "guard"}
         keep = torch.cat([torch.full((size, 1), float(ours[part] in tasks)) for part, size in PARTS.items()])
         trunk.sentence.weight.register_hook(lambda g: g * keep)
         trunk.sentence.bias.register_hook(lambda g: g * keep[:, 0])
-    heads = [*trunk.sentence.parameters(), *trunk.token.parameters()]
+    heads = [*trunk.sentence.parameters(), *trunk.token.parameters(), *trunk.evidence.parameters()]
     return [{"params": [p for p in trunk.layers.parameters() if p.requires_grad], "lr": rate, "weight_decay": 0.01},
             {"params": heads, "lr": rate * 8, "weight_decay": 0.0},
-            {"params": list(trunk.embed.parameters()), "lr": rate * 2, "weight_decay": 0.0}]
+            {"params": list(trunk.embed.parameters()), "lr": rate * 2, "weight_decay": 0.0},
+            {"params": list(trunk.words_say.parameters()), "lr": rate * 100, "weight_decay": 0.03}]
 
 
 def main() -> None:
@@ -287,7 +294,7 @@ def main() -> None:
         if step % 400 == 0:
             print("   select", select_scores(trunk, tokenizer, tasks), flush=True)
         if step % 100 == 0 or done >= 1:
-            trained = {n: v.cpu() for n, v in trunk.state_dict().items() if n.startswith(("layers", "sentence", "token", "embed"))}
+            trained = {n: v.cpu() for n, v in trunk.state_dict().items() if n.startswith(("layers", "sentence", "token", "evidence", "embed", "words_say"))}
             torch.save(trained, args.out / "trunk.part")
             (args.out / "trunk.part").replace(args.out / "trunk.pt")
     before = args.start.with_name("run.json") if args.start else None
