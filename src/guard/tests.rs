@@ -91,7 +91,13 @@ fn only_outcomes_that_stop_have_a_sentence() {
 }
 
 fn harmful(score: f32) -> Given<Jailbreak> {
-    Given::Verdict(Jailbreak { score: 0.1, threshold: 0.5, source: None, span: None, harm: Some(Harm { score, threshold: 0.5 }) })
+    Given::Verdict(Jailbreak {
+        score: 0.1,
+        threshold: 0.5,
+        source: None,
+        span: None,
+        harm: Some(Harm { score, threshold: 0.5 }),
+    })
 }
 
 #[test]

@@ -171,11 +171,10 @@ impl Shared {
             });
             let finished = Instant::now();
             self.metrics.pass(session.provider, finished.duration_since(started));
-            let mut rows = rows.into_iter().map(Arc::new);
-            let rows: Vec<_> = keys.into_iter().map(|key| (key, rows.next())).collect();
+            let mut rows = rows.into_iter().map(sound);
+            let rows: Vec<_> = keys.into_iter().map(|key| (key, rows.next().flatten())).collect();
             for (key, row) in &rows {
-                // A broken answer must not outlive its pass.
-                if let Some(row) = row.as_ref().filter(|row| row.iter().flatten().all(|value| value.is_finite())) {
+                if let Some(row) = row {
                     self.known.put(*key, Arc::clone(row));
                 }
             }
@@ -221,3 +220,15 @@ impl Shared {
         }
     }
 }
+
+/// What is no number is no answer: every comparison with it would come out as harmless.
+fn sound(row: Row) -> Option<Arc<Row>> {
+    if row.iter().flatten().all(|value| value.is_finite()) {
+        return Some(Arc::new(row));
+    }
+    tracing::error!("a forward pass answered with values that are not numbers");
+    None
+}
+
+#[cfg(test)]
+mod tests;

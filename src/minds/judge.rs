@@ -217,10 +217,7 @@ impl Encoder {
         let frame = self.reader.tokenizer.prefix.len();
         if let Some(mind) = &self.heads.jailbreak {
             let seen = mind.verdict(input, &arrived(reading, answers, guarded), frame);
-            let all = windows(guarded, mind.limits).and_then(|_| match seen.score.is_finite() {
-                true => unread(reading.guards_readable, true),
-                false => Err(Unavailable::InferenceFailed),
-            });
+            let all = windows(guarded, mind.limits).and_then(|_| unread(reading.guards_readable, true));
             // An attack that was read is one, whatever else is late or foreign. In a text that is
             // foreign as a whole nothing was read, whatever the score.
             let found = seen.detected() && reading.mostly_readable;

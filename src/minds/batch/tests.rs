@@ -1,0 +1,73 @@
+//! Threads, sessions and the library are real; the graph is one that can be made to fail.
+
+use std::time::Duration;
+
+use super::super::cache::Seed;
+use super::super::engine::{Options, Runtime};
+use super::*;
+
+mod graph;
+
+use graph::NOT_A_NUMBER;
+
+/// An engine over the graph of these tests, and the folder that the graph is in.
+fn engine(threads: usize, wide: bool) -> (Engine, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, graph::bytes()).unwrap();
+    let runtime = Runtime::load().unwrap();
+    let open = || Session::open(&runtime, &path, &Options::one_core(vec![graph::OUTPUT.to_owned()])).unwrap();
+    let each = (0..threads).map(|_| open()).collect();
+    let sessions = Sessions { each, wide: wide.then(open) };
+    let limit = PassLimit { windows: 8, tokens: 1024 };
+    let engine = Engine::start(sessions, 0, limit, Arc::new(Cache::new(64 * 1024)), Arc::default()).unwrap();
+    (engine, folder)
+}
+
+fn windows(ids: &[&[i64]]) -> Vec<Window> {
+    ids.iter().map(|ids| Window { key: Seed::new([]).window(ids), ids: ids.to_vec() }).collect()
+}
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// What the graph says about each window, asked for together.
+async fn ask(engine: &Engine, ids: &[&[i64]]) -> Vec<Option<Arc<Row>>> {
+    let mut pushed = engine.push(windows(ids), later(), 10).unwrap();
+    let mut rows = vec![None; ids.len()];
+    while let Some(done) = pushed.answers.recv().await {
+        rows[done.window] = done.row;
+    }
+    rows
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_number_is_a_failed_pass() {
+    let (engine, _folder) = engine(1, false);
+    // The second time the first window is known; what is broken was not remembered.
+    for _ in 0..2 {
+        let rows = ask(&engine, &[&[1, 2], &[1, NOT_A_NUMBER]]).await;
+        assert_eq!(rows, [Some(Arc::new(vec![vec![1.0, 2.0]])), None]);
+    }
+    assert!(engine.alive());
+}
+
+#[tokio::test]
+async fn when_a_thread_has_ended_nobody_waits_for_it() {
+    let (engine, _folder) = engine(2, false);
+    let (reply, mut waits) = mpsc::channel(1);
+    let asked = windows(&[&[1]])
+        .into_iter()
+        .map(|window| (window, Asker { window: 0, deadline: later(), reply: reply.clone() }));
+    engine.shared.lock().push(asked.collect::<Vec<_>>());
+    drop(reply);
+    let theirs = Arc::clone(&engine.shared);
+    let thread = std::thread::spawn(move || {
+        let _closing = CloseOnDrop(theirs);
+        panic!("what a thread of the engine must not do");
+    });
+    assert!(thread.join().is_err() && !engine.alive());
+    assert!(waits.recv().await.is_none_or(|done| done.row.is_some()));
+    assert!(matches!(engine.push(windows(&[&[2]]), later(), 10), Err(Refused::Dead)));
+}
