@@ -16,7 +16,7 @@ use super::manifest::Task;
 use super::queue::Window;
 use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
-use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
+use super::{Given, Input, Judgement, MindNames, Source, Timings, Unavailable};
 
 /// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
 const INLINE_BYTES: usize = 4096;
@@ -44,8 +44,9 @@ impl Loaded {
                 Judgement { timings, ..Judgement::clone(&known) }
             }
             None => {
-                let judgement = self.judge_anew(input, started).await;
+                let (judgement, whole) = self.judge_anew(input, started).await;
                 if let Some(key) = key
+                    && whole
                     && judgement.unavailable().next().is_none()
                 {
                     self.judged.put(key, Arc::new(judgement.clone()));
@@ -74,27 +75,30 @@ impl Loaded {
         }
     }
 
-    async fn judge_anew(self: &Arc<Self>, input: Input, started: Instant) -> Judgement {
+    /// True beside it: every window was answered.
+    async fn judge_anew(self: &Arc<Self>, input: Input, started: Instant) -> (Judgement, bool) {
         let input = Arc::new(input);
         let mut judgement = Judgement::nothing(self.names.clone(), &input);
         let families = (0..self.encoders.len()).map(|family| self.consult(family, Arc::clone(&input), started));
-        for said in join_all(families).await {
+        let mut whole = true;
+        for (said, all) in join_all(families).await {
             judgement.add(said);
+            whole &= all;
         }
         judgement.timings.total = started.elapsed();
-        judgement
+        (judgement, whole)
     }
 
-    /// Asks one family of minds.
-    async fn consult(self: &Arc<Self>, family: usize, input: Arc<Input>, started: Instant) -> Judgement {
+    /// Asks one family of minds. True beside it: every window was answered.
+    async fn consult(self: &Arc<Self>, family: usize, input: Arc<Input>, started: Instant) -> (Judgement, bool) {
         let mut said = Judgement::nothing(MindNames::default(), &input);
-        let Some(encoder) = self.encoders.get(family) else { return said };
+        let Some(encoder) = self.encoders.get(family) else { return (said, false) };
         let deadline = started + encoder.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
         let reading = match self.read(family, &input, deadline).await {
             Ok(reading) => reading,
             Err(why) => {
                 encoder.excuse(&mut said, why);
-                return said;
+                return (said, false);
             }
         };
         said.timings.tokenize = started.elapsed();
@@ -106,7 +110,7 @@ impl Loaded {
         said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
         let answers = encoder.run(&reading, started, deadline, &mut said.timings).await;
         encoder.conclude(&input, &reading, &answers, started, &mut said);
-        said
+        (said, !answers.windows.contains(&None))
     }
 
     /// Reads inline what is short; the rest on a thread that may block.
@@ -216,12 +220,19 @@ impl Encoder {
         }
         let frame = self.reader.tokenizer.prefix.len();
         if let Some(mind) = &self.heads.jailbreak {
-            let seen = mind.verdict(input, &arrived(reading, answers, guarded), frame);
-            let all = windows(guarded, mind.limits).and_then(|_| unread(reading.guards_readable, true));
-            // An attack that was read is one, whatever else is late or foreign. In a text that is
-            // foreign as a whole nothing was read, whatever the score.
-            let found = seen.detected() && reading.mostly_readable;
-            said.jailbreak = if found { Ok(seen) } else { all.map(|()| seen) }.into();
+            // What was found is found, whatever else is late or foreign. In a text that is foreign
+            // as a whole nothing was read, whatever the score.
+            let all = |wanted, found| match found && reading.mostly_readable {
+                true => Ok(()),
+                false => windows(wanted, mind.limits).and_then(|_| unread(reading.guards_readable, true)),
+            };
+            let attack = mind.verdict(input, &arrived(reading, answers, guarded), frame);
+            said.jailbreak = all(guarded, attack.detected()).map(|()| attack).into();
+            if let Some(harm) = &mind.harm {
+                let typed: fn(&Stream) -> bool = |stream| stream.guarded && stream.source == Source::User;
+                let harm = harm.verdict(&arrived(reading, answers, typed));
+                said.harm = all(typed, harm.detected()).map(|()| harm).into();
+            }
         }
         if let Some(mind) = &self.heads.pii {
             let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
@@ -235,8 +246,9 @@ impl Encoder {
         if self.heads.intent.is_some() {
             said.intent = Given::Unavailable(why);
         }
-        if self.heads.jailbreak.is_some() {
+        if let Some(mind) = &self.heads.jailbreak {
             said.jailbreak = Given::Unavailable(why);
+            said.harm = mind.harm.map_or(Given::Off, |_| Given::Unavailable(why));
         }
         if self.heads.pii.is_some() {
             said.pii = Given::Unavailable(why);
@@ -285,6 +297,7 @@ impl Judgement {
         Self {
             intent: Given::Off,
             jailbreak: Given::Off,
+            harm: Given::Off,
             pii: Given::Off,
             embedding: Given::Off,
             names,
@@ -299,6 +312,7 @@ impl Judgement {
     fn add(&mut self, said: Self) {
         self.intent.fill(said.intent);
         self.jailbreak.fill(said.jailbreak);
+        self.harm.fill(said.harm);
         self.pii.fill(said.pii);
         self.embedding.fill(said.embedding);
         if self.judged.is_empty() || said.windows > self.windows {
