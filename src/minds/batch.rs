@@ -112,6 +112,7 @@ impl Engine {
             if queue.closed {
                 return Err(Refused::Dead);
             }
+            // Who only joins others adds no work, and is not what the limit is about.
             if !queue.holds(asked.iter().map(|(window, _)| &window.key)) {
                 waiting = queue.jobs();
                 if waiting >= limit {
@@ -202,18 +203,18 @@ impl Shared {
             }
             // What waits is shared among the threads that are free, not given to the first.
             let free = self.threads.saturating_sub(queue.running).max(1);
-            let share = queue.windows().div_ceil(free).max(1);
+            let share = queue.windows(self.limit.windows * free).div_ceil(free).max(1);
             let limit = PassLimit { windows: self.limit.windows.min(share), ..self.limit };
             let windows = queue.take(Instant::now(), limit);
             if windows.is_empty() {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let alone = windows.len() == 1 && queue.running == 0 && queue.jobs() == 0;
+            let alone = windows.len() == 1 && queue.running == 0 && queue.is_empty();
             let awake = queue.idle_since.is_some_and(|since| since.elapsed() < AWAKE);
             let shareable = alone && (awake || windows[0].ids.len() >= WIDE_FROM);
             queue.running += 1;
-            if queue.jobs() > 0 {
+            if !queue.is_empty() {
                 self.wake.notify_one();
             }
             return Some((windows, shareable));
