@@ -23,7 +23,7 @@ pub(super) struct Sessions {
 }
 
 /// A lone window from this length on is shared among cores even when they sleep: below it,
-/// waking them costs more than they save.
+/// waking them costs more than they save, unless more such windows follow.
 const WIDE_FROM: usize = 96;
 
 /// Why a job was not taken.
@@ -52,12 +52,27 @@ pub(super) struct Engine {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
-    wide: Option<Mutex<Session>>,
+    wide: Option<Mutex<Wide>>,
     threads: usize,
     padding: i64,
     limit: PassLimit,
     known: Arc<Cache<Row>>,
     metrics: Arc<MindMetrics>,
+}
+
+/// The session over several cores.
+struct Wide {
+    session: Session,
+    /// When the last lone window was answered. Its threads look for more work that long; the
+    /// second of two in quick succession wakes them for those that are likely to come.
+    last: Option<Instant>,
+}
+
+impl Wide {
+    /// Whether a lone window of so many tokens gains by being shared.
+    fn pays(&self, tokens: usize, now: Instant) -> bool {
+        tokens >= WIDE_FROM || self.last.is_some_and(|last| now.duration_since(last) < AWAKE)
+    }
 }
 
 impl Engine {
@@ -68,7 +83,8 @@ impl Engine {
         known: Arc<Cache<Row>>,
         metrics: Arc<MindMetrics>,
     ) -> std::io::Result<Self> {
-        let (queue, wake, wide) = (Mutex::default(), Condvar::new(), sessions.wide.map(Mutex::new));
+        let wide = sessions.wide.map(|session| Mutex::new(Wide { session, last: None }));
+        let (queue, wake) = (Mutex::default(), Condvar::new());
         let threads = sessions.each.len();
         let shared = Arc::new(Shared { queue, wake, wide, threads, padding, limit, known, metrics });
         let mut engine = Self { shared, threads: Vec::new() };
@@ -155,22 +171,23 @@ impl Shared {
     }
 
     fn serve(&self, mut session: Session) {
-        while let Some((windows, shareable)) = self.take() {
+        while let Some((windows, alone)) = self.take() {
             let started = Instant::now();
             let (keys, ids): (Vec<_>, Vec<_>) = windows.into_iter().map(|window| (window.key, window.ids)).unzip();
-            let wide = match &self.wide {
-                Some(wide) if shareable => wide.try_lock().ok(),
-                _ => None,
-            };
-            let rows = match wide {
-                Some(mut wide) => wide.run(&ids, self.padding),
-                None => session.run(&ids, self.padding),
+            let mut wide = self.wide.as_ref().filter(|_| alone).and_then(|wide| wide.try_lock().ok());
+            let rows = match &mut wide {
+                Some(wide) if wide.pays(ids[0].len(), started) => wide.session.run(&ids, self.padding),
+                _ => session.run(&ids, self.padding),
             };
             let rows = rows.unwrap_or_else(|error| {
                 tracing::error!(%error, windows = ids.len(), "a forward pass failed");
                 Vec::new()
             });
             let finished = Instant::now();
+            if let Some(wide) = &mut wide {
+                wide.last = Some(finished);
+            }
+            drop(wide);
             self.metrics.pass(session.provider, finished.duration_since(started));
             let mut rows = rows.into_iter().map(sound);
             let rows: Vec<_> = keys.into_iter().map(|key| (key, rows.next().flatten())).collect();
@@ -181,7 +198,6 @@ impl Shared {
             }
             let mut queue = self.lock();
             queue.running -= 1;
-            queue.idle_since = Some(finished);
             let landed: Vec<_> = rows.into_iter().map(|(key, row)| (queue.land(&key), row)).collect();
             drop(queue);
             for (askers, row) in landed {
@@ -193,8 +209,8 @@ impl Shared {
         }
     }
 
-    /// Waits for work; `None` when the queue is closed. True: a lone window, no other thread
-    /// has anything to do, and other cores would speed it up.
+    /// Waits for work; `None` when the queue is closed. True: a lone window, and no other thread
+    /// has anything to do.
     fn take(&self) -> Option<(Vec<Window>, bool)> {
         let mut queue = self.lock();
         loop {
@@ -211,13 +227,11 @@ impl Shared {
                 continue;
             }
             let alone = windows.len() == 1 && queue.running == 0 && queue.is_empty();
-            let awake = queue.idle_since.is_some_and(|since| since.elapsed() < AWAKE);
-            let shareable = alone && (awake || windows[0].ids.len() >= WIDE_FROM);
             queue.running += 1;
             if !queue.is_empty() {
                 self.wake.notify_one();
             }
-            return Some((windows, shareable));
+            return Some((windows, alone));
         }
     }
 }

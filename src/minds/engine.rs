@@ -176,7 +176,7 @@ pub(super) type Batch<'a> = &'a [Vec<i64>];
 pub(super) type Row = Vec<Vec<f32>>;
 
 /// How long the threads of a pass over several cores look for more work before they sleep. It
-/// is what a lone request may cost another core beyond its own work.
+/// is what a lone request may cost each other core beyond its own work.
 pub(super) const AWAKE: Duration = Duration::from_millis(2);
 
 impl Session {

@@ -56,8 +56,6 @@ pub(super) struct Queue {
     flights: HashMap<Key, Flight>,
     /// Passes that run now.
     pub(super) running: usize,
-    /// When the last pass ended.
-    pub(super) idle_since: Option<Instant>,
     pub(super) closed: bool,
 }
 

@@ -71,3 +71,20 @@ async fn when_a_thread_has_ended_nobody_waits_for_it() {
     assert!(waits.recv().await.is_none_or(|done| done.row.is_some()));
     assert!(matches!(engine.push(windows(&[&[2]]), later(), 10), Err(Refused::Dead)));
 }
+
+#[tokio::test]
+async fn only_lone_windows_in_quick_succession_share_sleeping_cores() {
+    let (engine, _folder) = engine(1, true);
+    let wide = || engine.shared.wide.as_ref().unwrap().lock().unwrap();
+    let now = Instant::now();
+    assert!(wide().pays(WIDE_FROM, now) && !wide().pays(WIDE_FROM - 1, now));
+    // Three in one pass were not alone.
+    ask(&engine, &[&[1, 2], &[2, 1], &[2, 2]]).await;
+    assert_eq!(wide().last, None);
+    assert_eq!(ask(&engine, &[&[1, 1]]).await, [Some(Arc::new(vec![vec![1.0, 1.0]]))]);
+    let last = wide().last.unwrap();
+    assert!(wide().pays(2, last + AWAKE / 2) && !wide().pays(2, last + AWAKE));
+    // Known windows run nowhere.
+    ask(&engine, &[&[1, 1]]).await;
+    assert_eq!(wide().last, Some(last));
+}
