@@ -9,14 +9,17 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Pushed, Refused};
-use super::encoder::{Answered, Encoder, Limits};
-use super::engine::Row;
+use super::encoder::Encoder;
 use super::load::Loaded;
 use super::manifest::Task;
 use super::queue::Window;
 use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
-use super::{Given, Input, Judgement, MindNames, Source, Timings, Unavailable};
+use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
+
+mod conclude;
+
+use conclude::Answers;
 
 /// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
 const INLINE_BYTES: usize = 4096;
@@ -148,14 +151,6 @@ impl Loaded {
     }
 }
 
-/// What came back: an answer per window in stream order, and why the rest is missing.
-struct Answers {
-    windows: Vec<Option<(Arc<Row>, Instant)>>,
-    /// Jobs that waited when this one had to wait.
-    waiting: usize,
-    missing: Unavailable,
-}
-
 impl Encoder {
     async fn run(&self, reading: &Reading, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
         let window = |ids: Vec<i64>| Window { key: self.seed.window(&ids), ids };
@@ -198,96 +193,6 @@ impl Encoder {
         tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
         answers
     }
-
-    /// Turns answers into verdicts.
-    fn conclude(&self, input: &Input, reading: &Reading, answers: &Answers, started: Instant, said: &mut Judgement) {
-        let any_text = reading.streams.iter().any(|stream| !stream.tokens.is_empty());
-        let unread = |readable: bool, whole: bool| match (readable, input.not_text && (whole || !any_text)) {
-            (_, true) => Err(Unavailable::NotText),
-            (false, _) => Err(Unavailable::UnreadableLanguage),
-            (true, _) => Ok(()),
-        };
-        let windows = |wanted, limits| gather(reading, answers, wanted, started, limits);
-        let ask: fn(&Stream) -> bool = |stream| stream.ask;
-        let guarded: fn(&Stream) -> bool = |stream| stream.guarded;
-        if let Some(mind) = &self.heads.intent {
-            let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
-            said.intent = given.map(|windows| mind.verdict(&windows)).into();
-        }
-        if let Some(mind) = &self.heads.similarity {
-            let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
-            said.embedding = given.map(|windows| mind.verdict(&windows)).into();
-        }
-        let frame = self.reader.tokenizer.prefix.len();
-        if let Some(mind) = &self.heads.jailbreak {
-            // What was found is found, whatever else is late or foreign. In a text that is foreign
-            // as a whole nothing was read, whatever the score.
-            let all = |wanted, found| match found && reading.mostly_readable {
-                true => Ok(()),
-                false => windows(wanted, mind.limits).and_then(|_| unread(reading.guards_readable, true)),
-            };
-            let attack = mind.verdict(input, &arrived(reading, answers, guarded), frame);
-            said.jailbreak = all(guarded, attack.detected()).map(|()| attack).into();
-            if let Some(harm) = &mind.harm {
-                let typed: fn(&Stream) -> bool = |stream| stream.guarded && stream.source == Source::User;
-                let harm = harm.verdict(&arrived(reading, answers, typed));
-                said.harm = all(typed, harm.detected()).map(|()| harm).into();
-            }
-        }
-        if let Some(mind) = &self.heads.pii {
-            let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
-            let given = unread(reading.guards_readable, true).and_then(|()| windows(plain, mind.limits));
-            said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
-        }
-    }
-
-    /// None of this family's minds could start.
-    fn excuse(&self, said: &mut Judgement, why: Unavailable) {
-        if self.heads.intent.is_some() {
-            said.intent = Given::Unavailable(why);
-        }
-        if let Some(mind) = &self.heads.jailbreak {
-            said.jailbreak = Given::Unavailable(why);
-            said.harm = mind.harm.map_or(Given::Off, |_| Given::Unavailable(why));
-        }
-        if self.heads.pii.is_some() {
-            said.pii = Given::Unavailable(why);
-        }
-        if self.heads.similarity.is_some() {
-            said.embedding = Given::Unavailable(why);
-        }
-    }
-}
-
-/// The windows that were answered, however late.
-fn arrived<'a>(reading: &'a Reading, answers: &'a Answers, wanted: fn(&Stream) -> bool) -> Vec<Answered<'a>> {
-    let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
-    all.zip(&answers.windows)
-        .filter(|((stream, _), _)| wanted(stream))
-        .filter_map(|((stream, window), answer)| Some(Answered { stream, window, row: &answer.as_ref()?.0 }))
-        .collect()
-}
-
-/// The windows one mind needs, all of them and in time, or why not.
-fn gather<'a>(
-    reading: &'a Reading,
-    answers: &'a Answers,
-    wanted: fn(&Stream) -> bool,
-    started: Instant,
-    limits: Limits,
-) -> Result<Vec<Answered<'a>>, Unavailable> {
-    if answers.waiting >= limits.queue {
-        return Err(Unavailable::Overloaded);
-    }
-    let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
-    all.zip(&answers.windows)
-        .filter(|((stream, _), _)| wanted(stream))
-        .map(|((stream, window), answer)| match answer {
-            Some((_, finished)) if *finished > started + limits.deadline => Err(Unavailable::Deadline),
-            Some((row, _)) => Ok(Answered { stream, window, row }),
-            None => Err(answers.missing),
-        })
-        .collect()
 }
 
 impl Judgement {
@@ -330,15 +235,6 @@ impl<T> Given<T> {
     fn fill(&mut self, other: Self) {
         if matches!(self, Self::Off) {
             *self = other;
-        }
-    }
-}
-
-impl<T> From<Result<T, Unavailable>> for Given<T> {
-    fn from(result: Result<T, Unavailable>) -> Self {
-        match result {
-            Ok(verdict) => Self::Verdict(verdict),
-            Err(why) => Self::Unavailable(why),
         }
     }
 }
