@@ -21,8 +21,8 @@ mod conclude;
 
 use conclude::Answers;
 
-/// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
-const INLINE_BYTES: usize = 4096;
+/// Requests up to this many bytes are read on the caller's thread: well under a millisecond.
+const INLINE_BYTES: usize = 1024;
 
 /// Longer requests are known by their windows only: hashing them whole would hold the caller up.
 const REMEMBERED_BYTES: usize = 256 * 1024;
@@ -32,7 +32,7 @@ const BYTES_PER_TOKEN: usize = 4;
 
 impl Loaded {
     /// From the cache where exactly this was judged before, else by the engines.
-    pub(super) async fn judge(self: &Arc<Self>, input: Input) -> Judgement {
+    pub(super) async fn judge(&self, input: Input) -> Judgement {
         let started = Instant::now();
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
         let remembered = !self.judged.is_off() && bytes <= REMEMBERED_BYTES;
@@ -79,10 +79,10 @@ impl Loaded {
     }
 
     /// True beside it: every window was answered.
-    async fn judge_anew(self: &Arc<Self>, input: Input, started: Instant) -> (Judgement, bool) {
+    async fn judge_anew(&self, input: Input, started: Instant) -> (Judgement, bool) {
         let input = Arc::new(input);
         let mut judgement = Judgement::nothing(self.names.clone(), &input);
-        let families = (0..self.encoders.len()).map(|family| self.consult(family, Arc::clone(&input), started));
+        let families = self.encoders.iter().map(|encoder| encoder.consult(Arc::clone(&input), started));
         let mut whole = true;
         for (said, all) in join_all(families).await {
             judgement.add(said);
@@ -91,73 +91,66 @@ impl Loaded {
         judgement.timings.total = started.elapsed();
         (judgement, whole)
     }
+}
 
-    /// Asks one family of minds. True beside it: every window was answered.
-    async fn consult(self: &Arc<Self>, family: usize, input: Arc<Input>, started: Instant) -> (Judgement, bool) {
-        let mut said = Judgement::nothing(MindNames::default(), &input);
-        let Some(encoder) = self.encoders.get(family) else { return (said, false) };
-        let deadline = started + encoder.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
-        let reading = match self.read(family, &input, deadline).await {
-            Ok(reading) => reading,
-            Err(why) => {
-                encoder.excuse(&mut said, why);
-                return (said, false);
-            }
-        };
-        said.timings.tokenize = started.elapsed();
-        said.prompt_tokens = reading.prompt_tokens;
-        said.judged = reading.judged.clone();
-        let count = |wanted: fn(&Stream) -> bool| {
-            reading.streams.iter().filter(|stream| wanted(stream)).map(|stream| stream.windows.len()).sum()
-        };
-        said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
-        let answers = encoder.run(&reading, started, deadline, &mut said.timings).await;
-        encoder.conclude(&input, &reading, &answers, started, &mut said);
-        (said, !answers.windows.contains(&None))
+impl Encoder {
+    /// Asks this family of minds. True beside it: every window was answered.
+    async fn consult(self: &Arc<Self>, input: Arc<Input>, started: Instant) -> (Judgement, bool) {
+        let nothing = Judgement::nothing(MindNames::default(), &input);
+        self.say(input, started, nothing.clone()).await.unwrap_or_else(|why| {
+            let mut said = nothing;
+            self.excuse(&mut said, why);
+            (said, false)
+        })
     }
 
-    /// Reads inline what is short; the rest on a thread that may block.
-    async fn read(
+    /// Reads, runs and concludes, or why one of these did not end in time. Reading and concluding
+    /// take as long as the text is: only what is short is done on the caller's thread.
+    async fn say(
         self: &Arc<Self>,
-        family: usize,
-        input: &Arc<Input>,
-        deadline: Instant,
-    ) -> Result<Reading, Unavailable> {
+        input: Arc<Input>,
+        started: Instant,
+        mut said: Judgement,
+    ) -> Result<(Judgement, bool), Unavailable> {
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
-        let (loaded, theirs) = (Arc::clone(self), Arc::clone(input));
-        let read = move || match loaded.encoders.get(family) {
-            Some(encoder) => encoder.reader.read(&theirs, deadline),
-            None => Ok(Reading::default()),
-        };
-        let read = if bytes <= INLINE_BYTES {
-            read()
-        } else {
-            match timeout_at(deadline, tokio::task::spawn_blocking(read)).await {
-                Err(_) => return Err(Unavailable::Deadline),
-                Ok(Err(panicked)) => {
-                    tracing::error!(%panicked, "reading a request failed");
-                    return Err(Unavailable::InferenceFailed);
-                }
-                Ok(Ok(read)) => read,
-            }
-        };
-        read.map_err(|error| match error {
+        let deadline = started + self.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
+        let (encoder, theirs) = (Arc::clone(self), Arc::clone(&input));
+        let read = aside(bytes, deadline, move || encoder.read(&theirs, deadline)).await?;
+        let (reading, windows) = read.map_err(|error| match error {
             TokenizerError::Late => Unavailable::Deadline,
             TokenizerError::Failed(error) => {
                 tracing::error!(error, "a text could not be tokenised");
                 Unavailable::InferenceFailed
             }
-        })
+        })?;
+        said.timings.tokenize = started.elapsed();
+        said.prompt_tokens = reading.prompt_tokens;
+        said.judged.clone_from(&reading.judged);
+        let count = |wanted: fn(&Stream) -> bool| {
+            reading.streams.iter().filter(|stream| wanted(stream)).map(|stream| stream.windows.len()).sum()
+        };
+        said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
+        let answers = self.run(windows, started, deadline, &mut said.timings).await;
+        let (encoder, whole) = (Arc::clone(self), !answers.windows.contains(&None));
+        let conclude = move || {
+            encoder.conclude(&input, &reading, &answers, started, &mut said);
+            said
+        };
+        Ok((aside(bytes, deadline, conclude).await?, whole))
     }
-}
 
-impl Encoder {
-    async fn run(&self, reading: &Reading, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
+    /// A request's texts, and its windows in stream order.
+    fn read(&self, input: &Input, deadline: Instant) -> Result<(Reading, Vec<Window>), TokenizerError> {
+        let reading = self.reader.read(input, deadline)?;
         let window = |ids: Vec<i64>| Window { key: self.seed.window(&ids), ids };
-        let windows: Vec<Window> = (reading.streams.iter())
+        let windows = (reading.streams.iter())
             .flat_map(|stream| stream.windows.iter().map(|range| self.reader.framed(&stream.tokens[range.clone()])))
             .map(window)
             .collect();
+        Ok((reading, windows))
+    }
+
+    async fn run(&self, windows: Vec<Window>, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
         let mut answers =
             Answers { windows: windows.iter().map(|_| None).collect(), waiting: 0, missing: Unavailable::Deadline };
         let pushed = Instant::now();
@@ -192,6 +185,25 @@ impl Encoder {
         timings.infer = first_pass.elapsed();
         tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
         answers
+    }
+}
+
+/// Does `work` on a request of so many bytes: here, or on a thread that may block.
+async fn aside<T: Send + 'static>(
+    bytes: usize,
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unavailable> {
+    if bytes <= INLINE_BYTES {
+        return Ok(work());
+    }
+    match timeout_at(deadline, tokio::task::spawn_blocking(work)).await {
+        Err(_) => Err(Unavailable::Deadline),
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(panicked)) => {
+            tracing::error!(%panicked, "judging a request failed");
+            Err(Unavailable::InferenceFailed)
+        }
     }
 }
 

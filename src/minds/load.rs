@@ -62,7 +62,7 @@ struct Chosen<'a> {
 
 /// Everything that runs.
 pub(super) struct Loaded {
-    pub(super) encoders: Vec<Encoder>,
+    pub(super) encoders: Vec<Arc<Encoder>>,
     pub(super) names: MindNames,
     /// Whole requests that were judged before, and the keys they are known by.
     pub(super) judged: Cache<Judgement>,
@@ -141,7 +141,7 @@ pub(super) fn load(
         let (encoder, status) = open(&runtime, family, exemplars, &loaded)?;
         loaded.watch(family, &status);
         loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
-        loaded.encoders.push(encoder);
+        loaded.encoders.push(Arc::new(encoder));
     }
     Ok(loaded)
 }

@@ -19,7 +19,8 @@ pub(super) struct Answers {
 }
 
 impl Encoder {
-    /// Turns answers into verdicts.
+    /// Turns answers into verdicts. One that is found after its mind's deadline is none, except
+    /// that an attack is one, and harm.
     pub(super) fn conclude(
         &self,
         input: &Input,
@@ -39,19 +40,24 @@ impl Encoder {
         let guarded: fn(&Stream) -> bool = |stream| stream.guarded;
         if let Some(mind) = &self.heads.intent {
             let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
-            said.intent = given.map(|windows| mind.verdict(&windows)).into();
+            let verdict = given.map(|windows| mind.verdict(&windows));
+            said.intent = on_time(verdict, started, mind.limits).into();
         }
         if let Some(mind) = &self.heads.similarity {
             let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
-            said.embedding = given.map(|windows| mind.verdict(&windows)).into();
+            let verdict = given.map(|windows| mind.verdict(&windows));
+            said.embedding = on_time(verdict, started, mind.limits).into();
         }
         let frame = self.reader.tokenizer.prefix.len();
         if let Some(mind) = &self.heads.jailbreak {
             // What was found is found, whatever else is late or foreign. In a text that is foreign
             // as a whole nothing was read, whatever the score.
-            let all = |wanted, found| match found && reading.mostly_readable {
-                true => Ok(()),
-                false => windows(wanted, mind.limits).and_then(|_| unread(reading.guards_readable, true)),
+            let all = |wanted, found| {
+                if found && reading.mostly_readable {
+                    return Ok(());
+                }
+                let given = windows(wanted, mind.limits).and_then(|_| unread(reading.guards_readable, true));
+                on_time(given, started, mind.limits)
             };
             let attack = mind.verdict(input, &arrived(reading, answers, guarded), frame);
             said.jailbreak = all(guarded, attack.detected()).map(|()| attack).into();
@@ -64,7 +70,8 @@ impl Encoder {
         if let Some(mind) = &self.heads.pii {
             let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
             let given = unread(reading.guards_readable, true).and_then(|()| windows(plain, mind.limits));
-            said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
+            let verdict = given.map(|windows| mind.verdict(input, reading, &windows, frame));
+            said.pii = on_time(verdict, started, mind.limits).into();
         }
     }
 
@@ -83,6 +90,13 @@ impl Encoder {
         if self.heads.similarity.is_some() {
             said.embedding = Given::Unavailable(why);
         }
+    }
+}
+
+fn on_time<T>(given: Result<T, Unavailable>, started: Instant, limits: Limits) -> Result<T, Unavailable> {
+    match given {
+        Ok(_) if Instant::now() > started + limits.deadline => Err(Unavailable::Deadline),
+        given => given,
     }
 }
 

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::config::{DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
-use crate::minds::{Given, Input, Judgement, Minds, Part, Place, Refusal, Source, Unavailable};
+use crate::minds::{Given, Input, Judgement, MindNames, Minds, Part, Place, Refusal, Source, Timings, Unavailable};
 use crate::telemetry::Metrics;
 
+mod late;
 mod repeated;
 mod steady;
 
