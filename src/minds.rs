@@ -32,6 +32,7 @@ mod render;
 mod spans;
 mod tags;
 mod tokenizer;
+mod turns;
 mod verdict;
 mod window;
 

@@ -13,6 +13,7 @@ use super::reading::{Reader, Reading, Stream};
 use super::spans::{self, Found};
 use super::tags::{Tags, settle};
 use super::tokenizer::Token;
+use super::turns::Turns;
 use super::window;
 use super::{Embedding, Input, Intent, Span};
 
@@ -23,6 +24,7 @@ pub(super) use jailbreak::{HarmHead, JailbreakHead};
 /// Minds that share one graph, and so one forward pass.
 pub(super) struct Encoder {
     pub(super) reader: Reader,
+    pub(super) turns: Turns,
     pub(super) engine: Engine,
     /// Begins the keys of its windows.
     pub(super) seed: Seed,

@@ -115,7 +115,13 @@ impl Encoder {
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
         let deadline = started + self.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
         let (encoder, theirs) = (Arc::clone(self), Arc::clone(&input));
-        let read = aside(bytes, deadline, move || encoder.read(&theirs, deadline)).await?;
+        let turn = if is_short(bytes) { None } else { Some(self.turns.take(bytes, deadline).await?) };
+        let read = move || {
+            let read = encoder.read(&theirs, deadline);
+            drop(turn);
+            read
+        };
+        let read = aside(bytes, deadline, read).await?;
         let (reading, windows) = read.map_err(|error| match error {
             TokenizerError::Late => Unavailable::Deadline,
             TokenizerError::Failed(error) => {
@@ -188,13 +194,17 @@ impl Encoder {
     }
 }
 
+fn is_short(bytes: usize) -> bool {
+    bytes <= INLINE_BYTES
+}
+
 /// Does `work` on a request of so many bytes: here, or on a thread that may block.
 async fn aside<T: Send + 'static>(
     bytes: usize,
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unavailable> {
-    if bytes <= INLINE_BYTES {
+    if is_short(bytes) {
         return Ok(work());
     }
     match timeout_at(deadline, tokio::task::spawn_blocking(work)).await {

@@ -26,6 +26,7 @@ use super::readable::Readable;
 use super::reading::Reader;
 use super::tags::Tags;
 use super::tokenizer::Tokenizer;
+use super::turns::Turns;
 use super::{Input, Judgement, MindNames, MindStatus, Part};
 use crate::config::{Exemplar, Mind, Provider};
 use crate::telemetry::{MindMetrics, Scores};
@@ -259,7 +260,7 @@ fn open(
     let (known, metrics) = (Arc::clone(&loaded.known), Arc::clone(&loaded.metrics));
     let engine = Engine::start(sessions, padding, plan.limit(provider), known, metrics).map_err(LoadError::Thread)?;
     let status = family.iter().map(|chosen| chosen.status(provider, &refused, warm_up)).collect();
-    Ok((Encoder { reader, engine, seed, heads }, status))
+    Ok((Encoder { reader, turns: Turns::default(), engine, seed, heads }, status))
 }
 
 /// The guards' settings win where minds share a graph.

@@ -2,6 +2,7 @@
 
 use super::super::{INLINE_BYTES, aside};
 use super::*;
+use crate::minds::turns::{LONG_BYTES, Turns};
 
 #[tokio::test]
 async fn a_verdict_that_is_found_too_late_is_none() {
@@ -39,4 +40,38 @@ async fn nobody_waits_for_long_work_after_the_deadline() {
     assert_ne!(aside(INLINE_BYTES + 1, later, on_thread).await, Ok(here));
     let broken = aside(INLINE_BYTES + 1, later, || panic!("what judging must not do")).await;
     assert_eq!(broken, Err::<(), _>(Unavailable::InferenceFailed));
+}
+
+#[tokio::test]
+async fn so_many_texts_are_read_at_a_time() {
+    let turns = Turns::default();
+    let (soon, later) = (Instant::now() + Duration::from_millis(20), Instant::now() + Duration::from_secs(60));
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut taken = Vec::new();
+    for _ in 0..cores {
+        taken.push(turns.take(LONG_BYTES + 1, later).await.unwrap());
+    }
+    assert_eq!(turns.take(LONG_BYTES + 1, soon).await.map(drop), Err(Unavailable::Overloaded));
+    assert!(turns.take(LONG_BYTES, soon).await.is_ok(), "nobody waits behind long texts");
+    let waits = turns.take(LONG_BYTES + 1, later);
+    taken.pop();
+    assert!(waits.await.is_ok());
+}
+
+#[tokio::test]
+async fn who_has_no_turn_is_told_so() {
+    let minds = minds(|role, mind| {
+        mind.enabled = role == "jailbreak";
+        mind.deadline = Duration::from_secs(1);
+    });
+    let encoder = &minds.0.encoders[0];
+    let later = Instant::now() + Duration::from_secs(60);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let turns = futures_util::future::join_all((0..cores).map(|_| encoder.turns.take(INLINE_BYTES + 1, later))).await;
+    let text = "A calm day. ".repeat(INLINE_BYTES / 12 + 1);
+    let judgement = minds.judge(plain(&text)).await;
+    assert_eq!(judgement.jailbreak.unavailable(), Some(&Unavailable::Overloaded));
+    assert!(minds.judge(plain("A calm day.")).await.jailbreak.verdict().is_some(), "what is short needs none");
+    drop(turns);
+    assert_ne!(minds.judge(plain(&text)).await.jailbreak.unavailable(), Some(&Unavailable::Overloaded));
 }
