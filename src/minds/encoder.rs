@@ -111,6 +111,15 @@ impl Heads {
         [jailbreak, pii, intent, similarity].into_iter().flatten()
     }
 
+    /// The longest deadline of brain and similarity, and that of the guards.
+    pub(super) fn patience(&self) -> [Option<Duration>; 2] {
+        let longest = |a: Option<Limits>, b: Option<Limits>| a.into_iter().chain(b).map(|limits| limits.deadline).max();
+        [
+            longest(self.intent.as_ref().map(|mind| mind.limits), self.similarity.as_ref().map(|mind| mind.limits)),
+            longest(self.jailbreak.as_ref().map(|mind| mind.limits), self.pii.as_ref().map(|mind| mind.limits)),
+        ]
+    }
+
     /// Whether the graph's outputs have the widths the labels ask for; `row` answers a text.
     pub(super) fn check(&self, row: &Row, tokens: usize) -> Result<(), String> {
         let width = |head: Head| row.get(head.index).map_or(0, Vec::len);

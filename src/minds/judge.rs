@@ -17,8 +17,10 @@ use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
 use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
 
+mod awaited;
 mod conclude;
 
+use awaited::Awaited;
 use conclude::Answers;
 
 /// Requests up to this many bytes are read on the caller's thread: well under a millisecond.
@@ -113,7 +115,7 @@ impl Encoder {
         mut said: Judgement,
     ) -> Result<(Judgement, bool), Unavailable> {
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
-        let deadline = started + self.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
+        let deadline = self.deadline(started);
         let (encoder, theirs) = (Arc::clone(self), Arc::clone(&input));
         let turn = if is_short(bytes) { None } else { Some(self.turns.take(bytes, deadline).await?) };
         let read = move || {
@@ -136,13 +138,19 @@ impl Encoder {
             reading.streams.iter().filter(|stream| wanted(stream)).map(|stream| stream.windows.len()).sum()
         };
         said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
-        let answers = self.run(windows, started, deadline, &mut said.timings).await;
-        let (encoder, whole) = (Arc::clone(self), !answers.windows.contains(&None));
+        let mut awaited = Awaited::new(&self.heads, &reading);
+        let answers = self.run(windows, &mut awaited, started, &mut said.timings).await;
+        let (encoder, whole) = (Arc::clone(self), awaited.until(started).is_none());
         let conclude = move || {
             encoder.conclude(&input, &reading, &answers, started, &mut said);
             said
         };
         Ok((aside(bytes, deadline, conclude).await?, whole))
+    }
+
+    /// Of its most patient mind.
+    fn deadline(&self, started: Instant) -> Instant {
+        started + self.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default()
     }
 
     /// A request's texts, and its windows in stream order.
@@ -156,10 +164,18 @@ impl Encoder {
         Ok((reading, windows))
     }
 
-    async fn run(&self, windows: Vec<Window>, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
+    /// Waits as long as some mind can still come to a verdict.
+    async fn run(
+        &self,
+        windows: Vec<Window>,
+        awaited: &mut Awaited,
+        started: Instant,
+        timings: &mut Timings,
+    ) -> Answers {
         let mut answers =
             Answers { windows: windows.iter().map(|_| None).collect(), waiting: 0, missing: Unavailable::Deadline };
         let pushed = Instant::now();
+        let deadline = self.deadline(started);
         let limit = self.heads.limits().map(|limits| limits.queue).max().unwrap_or(0);
         let mut arriving = match self.engine.push(windows, deadline, limit) {
             Ok(Pushed { answers: arriving, waiting }) => {
@@ -175,16 +191,24 @@ impl Encoder {
             }
         };
         let mut first_pass = None;
-        while let Ok(Some(done)) = timeout_at(deadline, arriving.recv()).await {
+        while let Some(until) = awaited.until(started)
+            && let Ok(arrived) = timeout_at(until, arriving.recv()).await
+        {
+            let Some(done) = arrived else {
+                // The thread drops late jobs itself, but an early end means that it has failed.
+                if Instant::now() < deadline {
+                    answers.missing = Unavailable::InferenceFailed;
+                }
+                break;
+            };
             first_pass.get_or_insert(done.started);
             match (done.row, answers.windows.get_mut(done.window)) {
-                (Some(row), Some(slot)) => *slot = Some((row, done.finished)),
+                (Some(row), Some(slot)) => {
+                    *slot = Some((row, done.finished));
+                    awaited.came(done.window);
+                }
                 _ => answers.missing = Unavailable::InferenceFailed,
             }
-        }
-        // The thread drops late jobs itself, but an early end means that it has failed.
-        if Instant::now() < deadline && answers.windows.contains(&None) {
-            answers.missing = Unavailable::InferenceFailed;
         }
         let first_pass = first_pass.unwrap_or_else(Instant::now);
         timings.queue = first_pass.saturating_duration_since(pushed);

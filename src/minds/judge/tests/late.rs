@@ -1,6 +1,6 @@
 //! What is late is not waited for, and gives no verdict.
 
-use super::super::{INLINE_BYTES, aside};
+use super::super::{Awaited, INLINE_BYTES, aside};
 use super::*;
 use crate::minds::turns::{LONG_BYTES, Turns};
 
@@ -13,7 +13,8 @@ async fn a_verdict_that_is_found_too_late_is_none() {
     for (text, found) in [("My name is Ada Lovelace.", false), (attack, true)] {
         let input = plain(text);
         let (reading, windows) = encoder.read(&input, deadline).unwrap();
-        let mut answers = encoder.run(windows, Instant::now(), deadline, &mut Timings::default()).await;
+        let mut awaited = Awaited::new(&encoder.heads, &reading);
+        let mut answers = encoder.run(windows, &mut awaited, Instant::now(), &mut Timings::default()).await;
         // Inference was in time, long ago.
         let started = Instant::now() - Duration::from_secs(10);
         answers.windows.iter_mut().flatten().for_each(|(_, finished)| *finished = started);
@@ -74,4 +75,19 @@ async fn who_has_no_turn_is_told_so() {
     assert!(minds.judge(plain("A calm day.")).await.jailbreak.verdict().is_some(), "what is short needs none");
     drop(turns);
     assert_ne!(minds.judge(plain(&text)).await.jailbreak.unavailable(), Some(&Unavailable::Overloaded));
+}
+
+#[tokio::test]
+async fn who_can_have_no_verdict_any_more_is_not_waited_for() {
+    let minds = minds(|role, mind| {
+        mind.enabled = matches!(role, "jailbreak" | "brain");
+        mind.deadline = Duration::from_secs(if role == "brain" { 60 } else { 0 });
+    });
+    let long: String = (0..1000).map(|n| format!("On day {n} cat {} sat on mat {}. ", n * 7, n * 13)).collect();
+    let parts = vec![part(0, 0, &long, true, false), part(1, 0, "What is the capital of France?", true, true)];
+    let judgement = minds.judge(Input { parts, not_text: false }).await;
+    assert!(judgement.intent.verdict().is_some());
+    assert_eq!(judgement.jailbreak.unavailable(), Some(&Unavailable::Deadline));
+    let passes = metric(&minds, r#"mom_minds_pass_seconds_count{provider="cpu"}"#);
+    assert!(passes < judgement.windows as f64 / 2.0, "{passes} passes, {} windows", judgement.windows);
 }
