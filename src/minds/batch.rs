@@ -176,21 +176,16 @@ impl Shared {
             let (keys, ids): (Vec<_>, Vec<_>) = windows.into_iter().map(|window| (window.key, window.ids)).unzip();
             let mut wide = self.wide.as_ref().filter(|_| alone).and_then(|wide| wide.try_lock().ok());
             let rows = match &mut wide {
-                Some(wide) if wide.pays(ids[0].len(), started) => wide.session.run(&ids, self.padding),
-                _ => session.run(&ids, self.padding),
+                Some(wide) if wide.pays(ids[0].len(), started) => rows(&mut wide.session, &ids, self.padding),
+                _ => rows(&mut session, &ids, self.padding),
             };
-            let rows = rows.unwrap_or_else(|error| {
-                tracing::error!(%error, windows = ids.len(), "a forward pass failed");
-                Vec::new()
-            });
             let finished = Instant::now();
             if let Some(wide) = &mut wide {
                 wide.last = Some(finished);
             }
             drop(wide);
             self.metrics.pass(session.provider, finished.duration_since(started));
-            let mut rows = rows.into_iter().map(sound);
-            let rows: Vec<_> = keys.into_iter().map(|key| (key, rows.next().flatten())).collect();
+            let rows: Vec<_> = keys.into_iter().zip(rows).collect();
             for (key, row) in &rows {
                 if let Some(row) = row {
                     self.known.put(*key, Arc::clone(row));
@@ -232,6 +227,21 @@ impl Shared {
                 self.wake.notify_one();
             }
             return Some((windows, alone));
+        }
+    }
+}
+
+/// One answer a window. Where a pass fails its windows run one by one: what one of them breaks
+/// is nothing to the others.
+fn rows(session: &mut Session, windows: &[Vec<i64>], padding: i64) -> Vec<Option<Arc<Row>>> {
+    match session.run(windows, padding) {
+        Ok(rows) => rows.into_iter().map(sound).collect(),
+        Err(error) => {
+            tracing::error!(%error, windows = windows.len(), "a forward pass failed");
+            match windows {
+                [_] => vec![None],
+                several => several.chunks(1).flat_map(|window| rows(session, window, padding)).collect(),
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 
 mod graph;
 
-use graph::NOT_A_NUMBER;
+use graph::{BEYOND, NOT_A_NUMBER};
 
 /// An engine over the graph of these tests, and the folder that the graph is in.
 fn engine(threads: usize, wide: bool) -> (Engine, tempfile::TempDir) {
@@ -51,6 +51,15 @@ async fn an_answer_that_is_no_number_is_a_failed_pass() {
         assert_eq!(rows, [Some(Arc::new(vec![vec![1.0, 2.0]])), None]);
     }
     assert!(engine.alive());
+}
+
+#[tokio::test]
+async fn a_window_that_cannot_run_fails_alone() {
+    let (engine, _folder) = engine(1, false);
+    let rows = ask(&engine, &[&[1, 2], &[BEYOND, 1], &[2, 2]]).await;
+    assert_eq!(rows.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(ask(&engine, &[&[BEYOND, 2]]).await, [None]);
+    assert!(engine.alive() && engine.waiting() == 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 pub(super) const OUTPUT: &str = "out";
 /// A token whose number is none.
 pub(super) const NOT_A_NUMBER: i64 = 3;
+/// A token that the table does not have: the pass fails.
+pub(super) const BEYOND: i64 = 9;
 
 const TABLE: [f32; 4] = [0.0, 1.0, 2.0, f32::NAN];
 
