@@ -26,7 +26,7 @@ pub(super) struct Sessions {
 /// waking them costs more than they save, unless more such windows follow.
 const WIDE_FROM: usize = 96;
 
-/// Why a job was not taken.
+/// Why windows that are not known were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
@@ -41,6 +41,8 @@ pub(super) struct Pushed {
     pub(super) answers: mpsc::Receiver<Done>,
     /// Jobs that were waiting when this one had to wait; 0 when it did not.
     pub(super) waiting: usize,
+    /// Only what is known will be answered.
+    pub(super) refused: Option<Refused>,
 }
 
 /// A handle to the threads; dropping it ends them after their current pass.
@@ -111,7 +113,7 @@ impl Engine {
 
     /// Asks for windows. What is known is answered at once, what others asked for is shared,
     /// the rest is queued unless `limit` jobs wait already.
-    pub(super) fn push(&self, windows: Vec<Window>, deadline: Instant, limit: usize) -> Result<Pushed, Refused> {
+    pub(super) fn push(&self, windows: Vec<Window>, deadline: Instant, limit: usize) -> Pushed {
         let (reply, answers) = mpsc::channel(windows.len().max(1));
         let (now, all) = (Instant::now(), windows.len());
         let mut asked = Vec::new();
@@ -122,25 +124,27 @@ impl Engine {
                 None => asked.push((window, Asker { window: number, deadline, reply: reply.clone() })),
             }
         }
-        let (missing, mut shared, mut waiting) = (asked.len(), 0, 0);
+        let mut pushed = Pushed { answers, waiting: 0, refused: None };
+        let (missing, mut shared) = (asked.len(), 0);
         if missing > 0 {
             let mut queue = self.shared.lock();
-            if queue.closed {
-                return Err(Refused::Dead);
-            }
             // Who only joins others adds no work, and is not what the limit is about.
             if !queue.holds(asked.iter().map(|(window, _)| &window.key)) {
-                waiting = queue.jobs();
-                if waiting >= limit {
-                    return Err(Refused::Full);
-                }
+                pushed.waiting = queue.jobs();
             }
-            shared = queue.push(asked);
-            drop(queue);
-            self.shared.wake.notify_one();
+            if queue.closed {
+                pushed.refused = Some(Refused::Dead);
+            } else if pushed.waiting >= limit {
+                pushed.refused = Some(Refused::Full);
+            } else {
+                shared = queue.push(asked);
+                drop(queue);
+                self.shared.wake.notify_one();
+            }
         }
-        self.shared.metrics.windows(all - missing, shared, missing - shared);
-        Ok(Pushed { answers, waiting })
+        let misses = if pushed.refused.is_none() { missing - shared } else { 0 };
+        self.shared.metrics.windows(all - missing, shared, misses);
+        pushed
     }
 }
 

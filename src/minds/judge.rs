@@ -172,31 +172,22 @@ impl Encoder {
         started: Instant,
         timings: &mut Timings,
     ) -> Answers {
-        let mut answers =
-            Answers { windows: windows.iter().map(|_| None).collect(), waiting: 0, missing: Unavailable::Deadline };
-        let pushed = Instant::now();
-        let deadline = self.deadline(started);
+        let (pushed, deadline) = (Instant::now(), self.deadline(started));
         let limit = self.heads.limits().map(|limits| limits.queue).max().unwrap_or(0);
-        let mut arriving = match self.engine.push(windows, deadline, limit) {
-            Ok(Pushed { answers: arriving, waiting }) => {
-                answers.waiting = waiting;
-                arriving
-            }
-            Err(refused) => {
-                answers.missing = match refused {
-                    Refused::Full => Unavailable::Overloaded,
-                    Refused::Dead => Unavailable::InferenceFailed,
-                };
-                return answers;
-            }
-        };
+        let answered = windows.iter().map(|_| None).collect();
+        let Pushed { answers: mut arriving, waiting, refused } = self.engine.push(windows, deadline, limit);
+        let missing = refused.map_or(Unavailable::Deadline, |refused| match refused {
+            Refused::Full => Unavailable::Overloaded,
+            Refused::Dead => Unavailable::InferenceFailed,
+        });
+        let mut answers = Answers { windows: answered, pushed: Instant::now(), waiting, missing };
         let mut first_pass = None;
         while let Some(until) = awaited.until(started)
             && let Ok(arrived) = timeout_at(until, arriving.recv()).await
         {
             let Some(done) = arrived else {
                 // The thread drops late jobs itself, but an early end means that it has failed.
-                if Instant::now() < deadline {
+                if refused.is_none() && Instant::now() < deadline {
                     answers.missing = Unavailable::InferenceFailed;
                 }
                 break;

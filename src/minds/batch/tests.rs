@@ -34,7 +34,7 @@ fn later() -> Instant {
 
 /// What the graph says about each window, asked for together.
 async fn ask(engine: &Engine, ids: &[&[i64]]) -> Vec<Option<Arc<Row>>> {
-    let mut pushed = engine.push(windows(ids), later(), 10).unwrap();
+    let mut pushed = engine.push(windows(ids), later(), 10);
     let mut rows = vec![None; ids.len()];
     while let Some(done) = pushed.answers.recv().await {
         rows[done.window] = done.row;
@@ -63,6 +63,18 @@ async fn a_window_that_cannot_run_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_full_queue_still_answers_what_is_known() {
+    let (engine, _folder) = engine(1, false);
+    ask(&engine, &[&[1, 2]]).await;
+    let mut pushed = engine.push(windows(&[&[2, 1], &[1, 2]]), later(), 0);
+    assert_eq!(pushed.refused, Some(Refused::Full));
+    let known = pushed.answers.recv().await.unwrap();
+    assert_eq!((known.window, known.row), (1, Some(Arc::new(vec![vec![1.0, 2.0]]))));
+    assert!(pushed.answers.recv().await.is_none());
+    assert_eq!(engine.push(windows(&[&[1, 2]]), later(), 0).refused, None);
+}
+
+#[tokio::test]
 async fn when_a_thread_has_ended_nobody_waits_for_it() {
     let (engine, _folder) = engine(2, false);
     let (reply, mut waits) = mpsc::channel(1);
@@ -78,7 +90,8 @@ async fn when_a_thread_has_ended_nobody_waits_for_it() {
     });
     assert!(thread.join().is_err() && !engine.alive());
     assert!(waits.recv().await.is_none_or(|done| done.row.is_some()));
-    assert!(matches!(engine.push(windows(&[&[2]]), later(), 10), Err(Refused::Dead)));
+    let mut pushed = engine.push(windows(&[&[2]]), later(), 10);
+    assert_eq!((pushed.refused, pushed.answers.recv().await.is_none()), (Some(Refused::Dead), true));
 }
 
 #[tokio::test]

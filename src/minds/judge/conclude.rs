@@ -13,6 +13,8 @@ use super::super::{Given, Input, Judgement, Source, Unavailable};
 /// What came back: an answer per window in stream order, and why the rest is missing.
 pub(super) struct Answers {
     pub(super) windows: Vec<Option<(Arc<Row>, Instant)>>,
+    /// Answers from before this instant were known and waited for nobody.
+    pub(super) pushed: Instant,
     /// Jobs that waited when this one had to wait.
     pub(super) waiting: usize,
     pub(super) missing: Unavailable,
@@ -117,13 +119,12 @@ fn gather<'a>(
     started: Instant,
     limits: Limits,
 ) -> Result<Vec<Answered<'a>>, Unavailable> {
-    if answers.waiting >= limits.queue {
-        return Err(Unavailable::Overloaded);
-    }
+    let waited = |finished: Instant| answers.waiting >= limits.queue && finished > answers.pushed;
     let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
     all.zip(&answers.windows)
         .filter(|((stream, _), _)| wanted(stream))
         .map(|((stream, window), answer)| match answer {
+            Some((_, finished)) if waited(*finished) => Err(Unavailable::Overloaded),
             Some((_, finished)) if *finished > started + limits.deadline => Err(Unavailable::Deadline),
             Some((row, _)) => Ok(Answered { stream, window, row }),
             None => Err(answers.missing),
