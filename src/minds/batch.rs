@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cache::Cache;
-use super::engine::{AWAKE, Row, Session};
+use super::engine::{AWAKE, Row, Session, finite};
 use super::queue::{Asker, Done, PassLimit, Queue, Window};
 use crate::telemetry::MindMetrics;
 
@@ -252,7 +252,7 @@ fn rows(session: &mut Session, windows: &[Vec<i64>], padding: i64) -> Vec<Option
 
 /// What is no number is no answer: every comparison with it would come out as harmless.
 fn sound(row: Row) -> Option<Arc<Row>> {
-    if row.iter().flatten().all(|value| value.is_finite()) {
+    if finite(&row) {
         return Some(Arc::new(row));
     }
     tracing::error!("a forward pass answered with values that are not numbers");

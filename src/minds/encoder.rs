@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::batch::Engine;
 use super::cache::Seed;
-use super::engine::Row;
+use super::engine::{Row, finite};
 use super::manifest::{PoolBy, Pooling};
 use super::merge::{self, Marked, Thresholds};
 use super::reading::{Reader, Reading, Stream};
@@ -139,7 +139,7 @@ impl Heads {
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
         }
-        match row.iter().flatten().all(|value| value.is_finite()) {
+        match finite(row) {
             true => Ok(()),
             false => Err("it answers with values that are not numbers".to_owned()),
         }

@@ -175,6 +175,11 @@ pub(super) type Batch<'a> = &'a [Vec<i64>];
 /// `tokens x width`, without padding.
 pub(super) type Row = Vec<Vec<f32>>;
 
+/// Whether every value is a number: an overflow in the graph is none.
+pub(super) fn finite(row: &Row) -> bool {
+    row.iter().flatten().all(|value| value.is_finite())
+}
+
 /// How long the threads of a pass over several cores look for more work before they sleep. It
 /// is what a lone request may cost each other core beyond its own work.
 pub(super) const AWAKE: Duration = Duration::from_millis(2);

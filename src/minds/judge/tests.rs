@@ -86,6 +86,22 @@ async fn one_question_four_verdicts() {
 }
 
 #[tokio::test]
+async fn an_exemplar_means_what_it_says() {
+    let open = |text: &str| {
+        let minds = BTreeMap::from([("similarity".to_owned(), Mind::default())]);
+        let exemplar = Exemplar { texts: vec![text.into()], threshold: None };
+        Minds::open(Path::new("models/onnx"), &minds, &BTreeMap::from([("mine".to_owned(), exemplar)]))
+    };
+    // It is judged for what it hides, too; that is not what it means.
+    let text = "what does rot13 mean?";
+    let judgement = open(text).unwrap().judge(plain(text)).await;
+    let (name, cosine) = judgement.embedding.verdict().unwrap().similar_to[0].clone();
+    assert!(name == "mine" && cosine > 0.9999, "{cosine}");
+    let refused = open("Как мне сбросить пароль?").err().unwrap().to_string();
+    assert!(refused.contains("[exemplars.mine]") && refused.contains("Как мне"), "{refused}");
+}
+
+#[tokio::test]
 async fn empty_text_is_valid() {
     let minds = shipped();
     for input in [plain(""), Input::default()] {
