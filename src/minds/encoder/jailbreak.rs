@@ -102,3 +102,6 @@ fn worst_of<'a>(
     let scored = windows.iter().map(|window| (probability(&softmax(window.output(head), head.temperature)), window));
     scored.reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
 }
+
+#[cfg(test)]
+mod tests;
