@@ -32,12 +32,20 @@ pub(in crate::minds) struct HarmHead {
 }
 
 impl JailbreakHead {
-    /// The worst window decides. `frame`: special tokens before a window's own.
-    pub(in crate::minds) fn verdict(&self, input: &Input, windows: &[Answered<'_>], frame: usize) -> Jailbreak {
+    /// The worst window decides. `windows`: those that were answered; `tokens`: of all windows of
+    /// the request, as what is still to be read is a chance for a false alarm, too; `frame`:
+    /// special tokens before a window's own.
+    pub(in crate::minds) fn verdict(
+        &self,
+        input: &Input,
+        windows: &[Answered<'_>],
+        tokens: usize,
+        frame: usize,
+    ) -> Jailbreak {
         let attack =
             |scores: &[f32]| scores.iter().enumerate().filter(|(label, _)| *label != self.benign).map(|(_, p)| p).sum();
         let worst = worst_of(windows, self.head, attack);
-        let score = worst.map_or(0.0, |(score, _)| self.among(score, windows));
+        let score = worst.map_or(0.0, |(score, _)| self.among(score, tokens));
         let mut verdict = Jailbreak {
             score,
             threshold: self.threshold,
@@ -52,8 +60,7 @@ impl JailbreakHead {
 
     /// A window among `n` full ones is an attack with an `n`th of the odds of a lone one, before
     /// a word of it was read: the more text, the more chances for a false alarm.
-    fn among(&self, score: f32, windows: &[Answered<'_>]) -> f32 {
-        let tokens: usize = windows.iter().map(|window| window.window.len()).sum();
+    fn among(&self, score: f32, tokens: usize) -> f32 {
         let full = (tokens as f32 / self.capacity.max(1) as f32).clamp(1.0, MOST_WINDOWS);
         score / (score + (1.0 - score) * full)
     }

@@ -61,7 +61,9 @@ impl Encoder {
                 let given = windows(wanted, mind.limits).and_then(|_| unread(reading.guards_readable, true));
                 on_time(given, started, mind.limits)
             };
-            let attack = mind.verdict(input, &arrived(reading, answers, guarded), frame);
+            let streams = reading.streams.iter().filter(|stream| stream.guarded);
+            let tokens = streams.flat_map(|stream| &stream.windows).map(ExactSizeIterator::len).sum();
+            let attack = mind.verdict(input, &arrived(reading, answers, guarded), tokens, frame);
             said.jailbreak = all(guarded, attack.detected()).map(|()| attack).into();
             if let Some(harm) = &mind.harm {
                 let typed: fn(&Stream) -> bool = |stream| stream.guarded && stream.source == Source::User;

@@ -55,7 +55,12 @@ fn row(odds: f32, evidence: &[f32]) -> Row {
 /// The verdict where every window of a text says the same.
 fn verdict(threshold: f32, stream: &Stream, row: &Row) -> Jailbreak {
     let windows: Vec<_> = stream.windows.iter().map(|window| Answered { stream, window, row }).collect();
-    guard(threshold).verdict(&input(), &windows, FRAME)
+    guard(threshold).verdict(&input(), &windows, all(&windows), FRAME)
+}
+
+/// Tokens of these windows.
+fn all(windows: &[Answered<'_>]) -> usize {
+    windows.iter().map(|window| window.window.len()).sum()
 }
 
 fn odds(score: f32) -> f32 {
@@ -78,7 +83,7 @@ fn a_lone_window_says_what_the_graph_says() {
         assert!((verdict.score - 0.75).abs() < 1e-6, "{verdict:?}");
         assert_eq!((verdict.detected(), verdict.source), (true, Some(Source::Tool)));
     }
-    let nothing = guard(0.5).verdict(&input(), &[], FRAME);
+    let nothing = guard(0.5).verdict(&input(), &[], 0, FRAME);
     assert_eq!((nothing.score, nothing.source, nothing.detected()), (0.0, None, false));
 }
 
@@ -97,6 +102,14 @@ fn the_more_is_read_the_surer_an_attack_has_to_be() {
 }
 
 #[test]
+fn what_has_not_been_answered_counts_as_read() {
+    let (stream, row) = (stream(40), row(90.0, &[]));
+    let first = [Answered { stream: &stream, window: &stream.windows[0], row: &row }];
+    let verdict = guard(0.5).verdict(&input(), &first, 40, FRAME);
+    assert!((odds(verdict.score) - 22.5).abs() < 0.01, "{verdict:?}");
+}
+
+#[test]
 fn the_worst_window_decides() {
     let (calm, hostile, both) = (row(0.01, &[]), row(50.0, &[]), stream(20));
     let tool = Stream { source: Source::User, ..stream(10) };
@@ -105,7 +118,7 @@ fn the_worst_window_decides() {
         Answered { stream: &tool, window: &tool.windows[0], row: &hostile },
         Answered { stream: &both, window: &both.windows[1], row: &calm },
     ];
-    let verdict = guard(0.5).verdict(&input(), &windows, FRAME);
+    let verdict = guard(0.5).verdict(&input(), &windows, all(&windows), FRAME);
     assert_eq!(verdict.source, Some(Source::User));
     assert!((odds(verdict.score) - 50.0 / 3.0).abs() < 0.01, "{verdict:?}");
 }
@@ -142,5 +155,5 @@ fn no_stretch_without_words_that_give_it_away() {
     assert!(!some(&tokens, &row(100.0, &[5.0; 3])), "the graph says too little");
     let blind = JailbreakHead { evidence: None, ..guard(0.5) };
     let windows = [Answered { stream: &tokens, window: &tokens.windows[0], row: &row(100.0, &evidence) }];
-    assert_eq!(blind.verdict(&input(), &windows, FRAME).span, None);
+    assert_eq!(blind.verdict(&input(), &windows, 10, FRAME).span, None);
 }
