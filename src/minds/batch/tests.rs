@@ -10,6 +10,13 @@ mod graph;
 
 use graph::{BEYOND, NOT_A_NUMBER};
 
+impl Engine {
+    /// As if a thread had broken down.
+    pub(in crate::minds) fn end(&self) {
+        drop(CloseOnDrop(Arc::clone(&self.shared)));
+    }
+}
+
 /// An engine over the graph of these tests, and the folder that the graph is in.
 fn engine(threads: usize, wide: bool) -> (Engine, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
