@@ -121,6 +121,12 @@ impl Minds {
         self.0.gauge();
     }
 
+    /// As if an inference thread had broken down.
+    #[cfg(test)]
+    pub(crate) fn end(&self) {
+        self.0.encoders.iter().for_each(|encoder| encoder.engine.end());
+    }
+
     /// One entry per mind that is switched on.
     pub fn status(&self) -> Vec<MindStatus> {
         self.0.status()

@@ -42,7 +42,7 @@ async fn with_a_thread_gone_the_minds_are_not_ready_and_say_nothing() {
     let minds = minds(|_, _| {});
     let known = plain("A calm day.");
     assert!(minds.judge(known.clone()).await.jailbreak.verdict().is_some());
-    minds.0.encoders.iter().for_each(|encoder| encoder.engine.end());
+    minds.end();
     assert!(minds.status().iter().all(|status| !status.ready));
     let judgement = minds.judge(plain("A stormy day.")).await;
     let failed = Some(&Unavailable::InferenceFailed);
