@@ -118,3 +118,6 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, So
     };
     bound.await.map_err(|error| StartError::Bind { key, address, error })
 }
+
+#[cfg(test)]
+mod tests;

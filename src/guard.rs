@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Action, Config, OnError};
-use crate::minds::{Given, Jailbreak, Judgement};
+use crate::minds::{Given, Harm, Judgement};
 
 /// What the guards decided about one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enforcement {
     pub outcome: Outcome,
     /// One per guard that did something, for `x-mom-guard`: `jailbreak=block`,
-    /// `pii=flag:EMAIL_ADDRESS,PERSON`, `jailbreak=unavailable`.
+    /// `pii=flag:EMAIL_ADDRESS,PERSON`, `harm=unavailable`.
     pub marks: Vec<String>,
 }
 
@@ -97,10 +97,10 @@ pub fn enforce(config: &Config, judgement: &Judgement) -> Enforcement {
         Given::Verdict(verdict) if verdict.detected() => {
             enforcement.found(Found::Jailbreak, rule.action, format!("jailbreak={}", name(rule.action)));
         }
-        Given::Unavailable(_) => enforcement.unavailable("jailbreak", config),
+        Given::Unavailable(_) => enforcement.unavailable("jailbreak", "jailbreak", config),
         Given::Verdict(_) | Given::Off => {}
     }
-    enforcement.harm(config, &judgement.jailbreak);
+    enforcement.harm(config, &judgement.harm);
     let rule = &config.guard.pii;
     match &judgement.pii {
         _ if rule.action == Action::Off => {}
@@ -112,26 +112,24 @@ pub fn enforce(config: &Config, judgement: &Judgement) -> Enforcement {
                 enforcement.found(Found::Pii, rule.action, format!("pii={}:{}", name(rule.action), labels.join(",")));
             }
         }
-        Given::Unavailable(_) => enforcement.unavailable("pii", config),
+        Given::Unavailable(_) => enforcement.unavailable("pii", "pii", config),
         Given::Off => {}
     }
     enforcement
 }
 
 impl Enforcement {
-    /// What the person asks for, a question of its own. Without a verdict the jailbreak rule has
-    /// spoken already, unless that one is off.
-    fn harm(&mut self, config: &Config, given: &Given<Jailbreak>) {
+    /// What the person asks for: a question of its own to the jailbreak mind, whatever the answer
+    /// to the other one.
+    fn harm(&mut self, config: &Config, given: &Given<Harm>) {
         let action = config.guard.harm.action;
         match given {
             _ if action == Action::Off => {}
-            Given::Verdict(verdict) if verdict.harm.is_some_and(|harm| harm.detected()) => {
+            Given::Verdict(verdict) if verdict.detected() => {
                 self.found(Found::Harm, action, format!("harm={}", name(action)));
             }
-            Given::Unavailable(_) if config.guard.jailbreak.action == Action::Off => {
-                self.unavailable("jailbreak", config);
-            }
-            Given::Verdict(_) | Given::Unavailable(_) | Given::Off => {}
+            Given::Unavailable(_) => self.unavailable("harm", "jailbreak", config),
+            Given::Verdict(_) | Given::Off => {}
         }
     }
 
@@ -146,11 +144,12 @@ impl Enforcement {
         self.marks.push(mark);
     }
 
-    fn unavailable(&mut self, role: &str, config: &Config) {
+    /// `role`: the mind that gave no verdict.
+    fn unavailable(&mut self, guard: &str, role: &str, config: &Config) {
         if config.on_error(role) == OnError::Closed {
             self.reach(Outcome::Unavailable);
         }
-        self.marks.push(format!("{role}=unavailable"));
+        self.marks.push(format!("{guard}=unavailable"));
     }
 
     /// The graver outcome stands; of two equally grave ones, the first.

@@ -32,6 +32,7 @@ mod render;
 mod spans;
 mod tags;
 mod tokenizer;
+mod turns;
 mod verdict;
 mod window;
 
@@ -43,8 +44,8 @@ pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Stretch,
-    Timings, Unavailable,
+    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Stretch, Timings,
+    Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -118,6 +119,12 @@ impl Minds {
     /// Brings the gauges among the metrics up to date.
     pub fn gauge(&self) {
         self.0.gauge();
+    }
+
+    /// As if an inference thread had broken down.
+    #[cfg(test)]
+    pub(crate) fn end(&self) {
+        self.0.encoders.iter().for_each(|encoder| encoder.engine.end());
     }
 
     /// One entry per mind that is switched on.

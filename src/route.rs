@@ -13,7 +13,7 @@ pub use select::Candidate;
 pub use trace::{Choice, RouteTaken, Trace};
 
 use crate::config::{Action, BackendName, Config, OnError, Prefer, Route, VirtualModel};
-use crate::minds::Judgement;
+use crate::minds::{Judgement, Unavailable};
 
 use rules::{Answer, Facts};
 
@@ -192,17 +192,15 @@ fn diverts(facts: &Facts<'_>, role: &'static str, missing: &mut Vec<&'static str
 /// Guards with `on_error = "default"` that could not check send the request to the
 /// terminal route; `closed` ones have stopped it before routing.
 fn guards_divert(facts: &Facts<'_>, missing: &mut Vec<&'static str>) -> bool {
-    let guard = &facts.config.guard;
-    let judged = [
-        ("jailbreak", guard.jailbreak.action, facts.judgement.jailbreak.unavailable()),
-        ("pii", guard.pii.action, facts.judgement.pii.unavailable()),
-    ];
+    let (guard, judgement) = (&facts.config.guard, facts.judgement);
+    let lacks = |action, unavailable: Option<&Unavailable>| action != Action::Off && unavailable.is_some();
+    let jailbreak = lacks(guard.jailbreak.action, judgement.jailbreak.unavailable())
+        || lacks(guard.harm.action, judgement.harm.unavailable());
+    let judged = [("jailbreak", jailbreak), ("pii", lacks(guard.pii.action, judgement.pii.unavailable()))];
     let mut divert = false;
-    for (role, action, unavailable) in judged {
-        if action != Action::Off && unavailable.is_some() {
-            missing.push(explain::unavailable(role));
-            divert |= facts.config.on_error(role) == OnError::Default;
-        }
+    for (role, _) in judged.into_iter().filter(|(_, lacking)| *lacking) {
+        missing.push(explain::unavailable(role));
+        divert |= facts.config.on_error(role) == OnError::Default;
     }
     divert
 }

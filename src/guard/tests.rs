@@ -10,6 +10,7 @@ fn judgement(jailbreak: Given<Jailbreak>, pii: Given<Vec<Span>>) -> Judgement {
     Judgement {
         intent: Given::Off,
         jailbreak,
+        harm: Given::Off,
         pii,
         embedding: Given::Off,
         names: MindNames::default(),
@@ -21,7 +22,7 @@ fn judgement(jailbreak: Given<Jailbreak>, pii: Given<Vec<Span>>) -> Judgement {
 }
 
 fn attack(score: f32) -> Given<Jailbreak> {
-    Given::Verdict(Jailbreak { score, threshold: 0.5, source: None, span: None, harm: None })
+    Given::Verdict(Jailbreak { score, threshold: 0.5, source: None, span: None })
 }
 
 fn spans(labels: &[&str]) -> Given<Vec<Span>> {
@@ -90,30 +91,45 @@ fn only_outcomes_that_stop_have_a_sentence() {
     }
 }
 
-fn harmful(score: f32) -> Given<Jailbreak> {
-    Given::Verdict(Jailbreak { score: 0.1, threshold: 0.5, source: None, span: None, harm: Some(Harm { score, threshold: 0.5 }) })
+/// As `enforced`, without personal data and with a verdict on harm.
+fn enforced_with(guard: &str, jailbreak: Given<Jailbreak>, harm: Given<Harm>) -> (Outcome, String) {
+    let judgement = Judgement { harm, ..judgement(jailbreak, spans(&[])) };
+    let enforcement = enforce(&config(guard), &judgement);
+    (enforcement.outcome, enforcement.marks.join(" "))
+}
+
+fn harmful(score: f32) -> Given<Harm> {
+    Given::Verdict(Harm { score, threshold: 0.5 })
 }
 
 #[test]
 fn harm_is_off_until_it_is_asked_for() {
-    assert_eq!(enforced("", harmful(0.9), spans(&[])), (Outcome::Pass, String::new()));
+    assert_eq!(enforced_with("", attack(0.1), harmful(0.9)), (Outcome::Pass, String::new()));
     for (action, outcome) in [
         ("flag", Outcome::Flagged),
         ("refuse", Outcome::Refused(Found::Harm)),
         ("block", Outcome::Blocked(Found::Harm)),
     ] {
         let guard = format!("[guard]\nharm = {{ action = \"{action}\" }}\n");
-        assert_eq!(enforced(&guard, harmful(0.9), spans(&[])), (outcome, format!("harm={action}")));
-        assert_eq!(enforced(&guard, harmful(0.4), spans(&[])), (Outcome::Pass, String::new()));
+        assert_eq!(enforced_with(&guard, attack(0.1), harmful(0.9)), (outcome, format!("harm={action}")));
+        assert_eq!(enforced_with(&guard, attack(0.1), harmful(0.4)), (Outcome::Pass, String::new()));
     }
     assert_eq!(Found::Harm.code(), "harm_detected");
 }
 
 #[test]
 fn harm_that_cannot_be_judged_stops_the_request_by_itself() {
-    let guard = "[guard]\nharm = { action = \"block\" }\njailbreak = { action = \"off\" }\n";
-    let missing = Given::Unavailable(Unavailable::Deadline);
-    assert_eq!(enforced(guard, missing.clone(), spans(&[])), (Outcome::Unavailable, "jailbreak=unavailable".into()));
+    let missing = || Given::Unavailable(Unavailable::UnreadableLanguage);
+    for jailbreak in ["off", "flag"] {
+        let guard = format!("[guard]\nharm = {{ action = \"block\" }}\njailbreak = {{ action = \"{jailbreak}\" }}\n");
+        let (outcome, marks) = enforced_with(&guard, attack(0.9), missing());
+        assert_eq!(outcome, Outcome::Unavailable, "an attack was found, but what is asked for is not known");
+        assert!(marks.ends_with("harm=unavailable"), "{marks}");
+        let open = format!("{guard}[minds.jailbreak]\non_error = \"open\"\n");
+        assert!(matches!(enforced_with(&open, attack(0.9), missing()).0, Outcome::Pass | Outcome::Flagged));
+    }
     let both = "[guard]\nharm = { action = \"block\" }\n";
-    assert_eq!(enforced(both, missing, spans(&[])), (Outcome::Unavailable, "jailbreak=unavailable".into()));
+    let expected = (Outcome::Unavailable, "jailbreak=unavailable harm=unavailable".into());
+    assert_eq!(enforced_with(both, Given::Unavailable(Unavailable::Deadline), missing()), expected);
+    assert_eq!(enforced_with("", attack(0.1), missing()), (Outcome::Pass, String::new()));
 }

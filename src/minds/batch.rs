@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cache::Cache;
-use super::engine::{AWAKE, Row, Session};
+use super::engine::{AWAKE, Row, Session, finite};
 use super::queue::{Asker, Done, PassLimit, Queue, Window};
 use crate::telemetry::MindMetrics;
 
@@ -23,10 +23,10 @@ pub(super) struct Sessions {
 }
 
 /// A lone window from this length on is shared among cores even when they sleep: below it,
-/// waking them costs more than they save.
+/// waking them costs more than they save, unless more such windows follow.
 const WIDE_FROM: usize = 96;
 
-/// Why a job was not taken.
+/// Why windows that are not known were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
@@ -41,6 +41,8 @@ pub(super) struct Pushed {
     pub(super) answers: mpsc::Receiver<Done>,
     /// Jobs that were waiting when this one had to wait; 0 when it did not.
     pub(super) waiting: usize,
+    /// Only what is known will be answered.
+    pub(super) refused: Option<Refused>,
 }
 
 /// A handle to the threads; dropping it ends them after their current pass.
@@ -52,12 +54,27 @@ pub(super) struct Engine {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
-    wide: Option<Mutex<Session>>,
+    wide: Option<Mutex<Wide>>,
     threads: usize,
     padding: i64,
     limit: PassLimit,
     known: Arc<Cache<Row>>,
     metrics: Arc<MindMetrics>,
+}
+
+/// The session over several cores.
+struct Wide {
+    session: Session,
+    /// When the last lone window was answered. Its threads look for more work that long; the
+    /// second of two in quick succession wakes them for those that are likely to come.
+    last: Option<Instant>,
+}
+
+impl Wide {
+    /// Whether a lone window of so many tokens gains by being shared.
+    fn pays(&self, tokens: usize, now: Instant) -> bool {
+        tokens >= WIDE_FROM || self.last.is_some_and(|last| now.duration_since(last) < AWAKE)
+    }
 }
 
 impl Engine {
@@ -68,7 +85,8 @@ impl Engine {
         known: Arc<Cache<Row>>,
         metrics: Arc<MindMetrics>,
     ) -> std::io::Result<Self> {
-        let (queue, wake, wide) = (Mutex::default(), Condvar::new(), sessions.wide.map(Mutex::new));
+        let wide = sessions.wide.map(|session| Mutex::new(Wide { session, last: None }));
+        let (queue, wake) = (Mutex::default(), Condvar::new());
         let threads = sessions.each.len();
         let shared = Arc::new(Shared { queue, wake, wide, threads, padding, limit, known, metrics });
         let mut engine = Self { shared, threads: Vec::new() };
@@ -95,7 +113,7 @@ impl Engine {
 
     /// Asks for windows. What is known is answered at once, what others asked for is shared,
     /// the rest is queued unless `limit` jobs wait already.
-    pub(super) fn push(&self, windows: Vec<Window>, deadline: Instant, limit: usize) -> Result<Pushed, Refused> {
+    pub(super) fn push(&self, windows: Vec<Window>, deadline: Instant, limit: usize) -> Pushed {
         let (reply, answers) = mpsc::channel(windows.len().max(1));
         let (now, all) = (Instant::now(), windows.len());
         let mut asked = Vec::new();
@@ -106,24 +124,27 @@ impl Engine {
                 None => asked.push((window, Asker { window: number, deadline, reply: reply.clone() })),
             }
         }
-        let (missing, mut shared, mut waiting) = (asked.len(), 0, 0);
+        let mut pushed = Pushed { answers, waiting: 0, refused: None };
+        let (missing, mut shared) = (asked.len(), 0);
         if missing > 0 {
             let mut queue = self.shared.lock();
-            if queue.closed {
-                return Err(Refused::Dead);
-            }
+            // Who only joins others adds no work, and is not what the limit is about.
             if !queue.holds(asked.iter().map(|(window, _)| &window.key)) {
-                waiting = queue.jobs();
-                if waiting >= limit {
-                    return Err(Refused::Full);
-                }
+                pushed.waiting = queue.jobs();
             }
-            shared = queue.push(asked);
-            drop(queue);
-            self.shared.wake.notify_one();
+            if queue.closed {
+                pushed.refused = Some(Refused::Dead);
+            } else if pushed.waiting >= limit {
+                pushed.refused = Some(Refused::Full);
+            } else {
+                shared = queue.push(asked);
+                drop(queue);
+                self.shared.wake.notify_one();
+            }
         }
-        self.shared.metrics.windows(all - missing, shared, missing - shared);
-        Ok(Pushed { answers, waiting })
+        let misses = if pushed.refused.is_none() { missing - shared } else { 0 };
+        self.shared.metrics.windows(all - missing, shared, misses);
+        pushed
     }
 }
 
@@ -154,34 +175,28 @@ impl Shared {
     }
 
     fn serve(&self, mut session: Session) {
-        while let Some((windows, shareable)) = self.take() {
+        while let Some((windows, alone)) = self.take() {
             let started = Instant::now();
             let (keys, ids): (Vec<_>, Vec<_>) = windows.into_iter().map(|window| (window.key, window.ids)).unzip();
-            let wide = match &self.wide {
-                Some(wide) if shareable => wide.try_lock().ok(),
-                _ => None,
+            let mut wide = self.wide.as_ref().filter(|_| alone).and_then(|wide| wide.try_lock().ok());
+            let rows = match &mut wide {
+                Some(wide) if wide.pays(ids[0].len(), started) => rows(&mut wide.session, &ids, self.padding),
+                _ => rows(&mut session, &ids, self.padding),
             };
-            let rows = match wide {
-                Some(mut wide) => wide.run(&ids, self.padding),
-                None => session.run(&ids, self.padding),
-            };
-            let rows = rows.unwrap_or_else(|error| {
-                tracing::error!(%error, windows = ids.len(), "a forward pass failed");
-                Vec::new()
-            });
             let finished = Instant::now();
+            if let Some(wide) = &mut wide {
+                wide.last = Some(finished);
+            }
+            drop(wide);
             self.metrics.pass(session.provider, finished.duration_since(started));
-            let mut rows = rows.into_iter().map(Arc::new);
-            let rows: Vec<_> = keys.into_iter().map(|key| (key, rows.next())).collect();
+            let rows: Vec<_> = keys.into_iter().zip(rows).collect();
             for (key, row) in &rows {
-                // A broken answer must not outlive its pass.
-                if let Some(row) = row.as_ref().filter(|row| row.iter().flatten().all(|value| value.is_finite())) {
+                if let Some(row) = row {
                     self.known.put(*key, Arc::clone(row));
                 }
             }
             let mut queue = self.lock();
             queue.running -= 1;
-            queue.idle_since = Some(finished);
             let landed: Vec<_> = rows.into_iter().map(|(key, row)| (queue.land(&key), row)).collect();
             drop(queue);
             for (askers, row) in landed {
@@ -193,8 +208,8 @@ impl Shared {
         }
     }
 
-    /// Waits for work; `None` when the queue is closed. True: a lone window, no other thread
-    /// has anything to do, and other cores would speed it up.
+    /// Waits for work; `None` when the queue is closed. True: a lone window, and no other thread
+    /// has anything to do.
     fn take(&self) -> Option<(Vec<Window>, bool)> {
         let mut queue = self.lock();
         loop {
@@ -203,21 +218,46 @@ impl Shared {
             }
             // What waits is shared among the threads that are free, not given to the first.
             let free = self.threads.saturating_sub(queue.running).max(1);
-            let share = queue.windows().div_ceil(free).max(1);
+            let share = queue.windows(self.limit.windows * free).div_ceil(free).max(1);
             let limit = PassLimit { windows: self.limit.windows.min(share), ..self.limit };
             let windows = queue.take(Instant::now(), limit);
             if windows.is_empty() {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let alone = windows.len() == 1 && queue.running == 0 && queue.jobs() == 0;
-            let awake = queue.idle_since.is_some_and(|since| since.elapsed() < AWAKE);
-            let shareable = alone && (awake || windows[0].ids.len() >= WIDE_FROM);
+            let alone = windows.len() == 1 && queue.running == 0 && queue.is_empty();
             queue.running += 1;
-            if queue.jobs() > 0 {
+            if !queue.is_empty() {
                 self.wake.notify_one();
             }
-            return Some((windows, shareable));
+            return Some((windows, alone));
         }
     }
 }
+
+/// One answer a window. Where a pass fails its windows run one by one: what one of them breaks
+/// is nothing to the others.
+fn rows(session: &mut Session, windows: &[Vec<i64>], padding: i64) -> Vec<Option<Arc<Row>>> {
+    match session.run(windows, padding) {
+        Ok(rows) => rows.into_iter().map(sound).collect(),
+        Err(error) => {
+            tracing::error!(%error, windows = windows.len(), "a forward pass failed");
+            match windows {
+                [_] => vec![None],
+                several => several.chunks(1).flat_map(|window| rows(session, window, padding)).collect(),
+            }
+        }
+    }
+}
+
+/// What is no number is no answer: every comparison with it would come out as harmless.
+fn sound(row: Row) -> Option<Arc<Row>> {
+    if finite(&row) {
+        return Some(Arc::new(row));
+    }
+    tracing::error!("a forward pass answered with values that are not numbers");
+    None
+}
+
+#[cfg(test)]
+mod tests;

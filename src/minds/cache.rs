@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::engine::Row;
-use super::{Input, Judgement, Part};
+use super::{Input, Judgement, Part, Span};
 
 /// Digest of a text, or of a window of it, and of what read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,8 +60,10 @@ fn sized(digest: &mut Sha256, text: &str) {
     digest.update(text);
 }
 
-/// What an entry costs beside its value: the key, twice the pointer for slack in the table.
-const ENTRY_BYTES: usize = 32 + 16 + 16;
+/// What an entry costs beside its value: key, pointer and a mark in a table that is 7/16 full
+/// after it has grown, and the two counts of an `Arc`.
+const ENTRY_BYTES: usize = (32 + 8 + 1) * 16 / 7 + ARC_BYTES;
+const ARC_BYTES: usize = 16;
 
 /// Bytes a value holds.
 pub(super) trait Weigh {
@@ -78,12 +80,15 @@ impl Weigh for Row {
 impl Weigh for Judgement {
     fn bytes(&self) -> usize {
         let scores = self.intent.verdict().map_or(0, |intent| size_of_val(intent.scores.as_slice()));
-        let spans = self.pii.verdict().map_or(0, |spans| size_of_val(spans.as_slice()));
+        // A label found by a pattern is a text of its own.
+        let labels = |spans: &Vec<Span>| spans.iter().map(|span| span.label.len() + ARC_BYTES).sum::<usize>();
+        let spans = self.pii.verdict().map_or(0, |spans| size_of_val(spans.as_slice()) + labels(spans));
         let embedding = self.embedding.verdict().map_or(0, |embedding| {
             let names = embedding.similar_to.iter().map(|(name, _)| name.len()).sum::<usize>();
             size_of_val(&*embedding.vector) + size_of_val(embedding.similar_to.as_slice()) + names
         });
-        size_of::<Self>() + scores + spans + embedding + size_of_val(self.judged.as_slice())
+        let steps: usize = self.judged.iter().map(|part| size_of_val(part.normalised.as_slice())).sum();
+        size_of::<Self>() + scores + spans + embedding + size_of_val(self.judged.as_slice()) + steps
     }
 }
 
@@ -175,7 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::minds::{Place, Source};
+    use crate::minds::{Given, JudgedPart, MindNames, Place, Source, Timings};
 
     fn key(number: i64) -> Key {
         Seed::new(["graph"]).window(&[number])
@@ -203,6 +208,27 @@ mod tests {
         small.put(key(0), row(1000));
         assert!(off.find(&key(0)).is_none() && small.find(&key(0)).is_none());
         assert_eq!((off.bytes(), small.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn labels_and_steps_weigh_too() {
+        let span = |label: &str| Span { place: None, start: 0, end: 1, label: label.into(), score: 1.0 };
+        let judgement = |spans: Vec<Span>, normalised: Vec<&'static str>| Judgement {
+            intent: Given::Off,
+            jailbreak: Given::Off,
+            harm: Given::Off,
+            pii: Given::Verdict(spans),
+            embedding: Given::Off,
+            names: MindNames::default(),
+            judged: vec![JudgedPart { message: 0, part: 0, tokens: 1, windows: 1, source: Source::User, normalised }],
+            prompt_tokens: 1,
+            windows: 1,
+            timings: Timings::default(),
+        };
+        let bare = judgement(vec![], vec![]).bytes();
+        let label = judgement(vec![span("PERSON"), span("PERSON")], vec![]).bytes();
+        assert!(label >= bare + 2 * (size_of::<Span>() + "PERSON".len()), "{bare} {label}");
+        assert_eq!(judgement(vec![], vec!["invisible"]).bytes(), bare + size_of::<&str>());
     }
 
     #[test]

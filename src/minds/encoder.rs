@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::batch::Engine;
 use super::cache::Seed;
-use super::engine::Row;
+use super::engine::{Row, finite};
 use super::manifest::{PoolBy, Pooling};
 use super::merge::{self, Marked, Thresholds};
 use super::reading::{Reader, Reading, Stream};
 use super::spans::{self, Found};
 use super::tags::{Tags, settle};
 use super::tokenizer::Token;
+use super::turns::Turns;
 use super::window;
 use super::{Embedding, Input, Intent, Span};
 
@@ -23,6 +24,7 @@ pub(super) use jailbreak::{HarmHead, JailbreakHead};
 /// Minds that share one graph, and so one forward pass.
 pub(super) struct Encoder {
     pub(super) reader: Reader,
+    pub(super) turns: Turns,
     pub(super) engine: Engine,
     /// Begins the keys of its windows.
     pub(super) seed: Seed,
@@ -109,6 +111,15 @@ impl Heads {
         [jailbreak, pii, intent, similarity].into_iter().flatten()
     }
 
+    /// The longest deadline of brain and similarity, and that of the guards.
+    pub(super) fn patience(&self) -> [Option<Duration>; 2] {
+        let longest = |a: Option<Limits>, b: Option<Limits>| a.into_iter().chain(b).map(|limits| limits.deadline).max();
+        [
+            longest(self.intent.as_ref().map(|mind| mind.limits), self.similarity.as_ref().map(|mind| mind.limits)),
+            longest(self.jailbreak.as_ref().map(|mind| mind.limits), self.pii.as_ref().map(|mind| mind.limits)),
+        ]
+    }
+
     /// Whether the graph's outputs have the widths the labels ask for; `row` answers a text.
     pub(super) fn check(&self, row: &Row, tokens: usize) -> Result<(), String> {
         let width = |head: Head| row.get(head.index).map_or(0, Vec::len);
@@ -128,7 +139,7 @@ impl Heads {
         if let Some((head, found, expected)) = wanted.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("the output for `{head}` has {found} values where the labels ask for {expected}"));
         }
-        match row.iter().flatten().all(|value| value.is_finite()) {
+        match finite(row) {
             true => Ok(()),
             false => Err("it answers with values that are not numbers".to_owned()),
         }

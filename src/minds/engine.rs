@@ -175,8 +175,13 @@ pub(super) type Batch<'a> = &'a [Vec<i64>];
 /// `tokens x width`, without padding.
 pub(super) type Row = Vec<Vec<f32>>;
 
+/// Whether every value is a number: an overflow in the graph is none.
+pub(super) fn finite(row: &Row) -> bool {
+    row.iter().flatten().all(|value| value.is_finite())
+}
+
 /// How long the threads of a pass over several cores look for more work before they sleep. It
-/// is what a lone request may cost another core beyond its own work.
+/// is what a lone request may cost each other core beyond its own work.
 pub(super) const AWAKE: Duration = Duration::from_millis(2);
 
 impl Session {
@@ -297,9 +302,11 @@ fn floats(output: &DynValue) -> Result<(usize, Cow<'_, [f32]>), ort::Error> {
 }
 
 fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<session::Session, ort::Error> {
-    let helpers = options.helpers.iter().map(|&provider| dispatch(provider, options));
+    let card = [&[options.provider], &*options.helpers].concat().contains(&Provider::Tensorrt);
+    let asked = if card { asked(runtime, graph)? } else { Vec::new() };
+    let helpers = options.helpers.iter().map(|&provider| dispatch(provider, options, &asked));
     let providers: Vec<_> =
-        std::iter::once(dispatch(options.provider, options).error_on_failure()).chain(helpers).collect();
+        std::iter::once(dispatch(options.provider, options, &asked).error_on_failure()).chain(helpers).collect();
     let mut builder = session::Session::builder(&runtime.0)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.threads)?
@@ -313,22 +320,32 @@ fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<session::S
     builder.commit_from_file(graph)
 }
 
-fn dispatch(provider: Provider, options: &Options) -> ep::ExecutionProviderDispatch {
+/// Names of the inputs that the graph asks for.
+fn asked(runtime: &Runtime, graph: &Path) -> Result<Vec<String>, ort::Error> {
+    let session = open(runtime, graph, &Options::one_core(Vec::new()))?;
+    Ok(session.inputs().iter().map(|input| input.name().to_owned()).collect())
+}
+
+/// `asked`: the graph's inputs. TensorRT wants shapes for every one of them, or for none.
+fn dispatch(provider: Provider, options: &Options, asked: &[String]) -> ep::ExecutionProviderDispatch {
     match provider {
         Provider::Cpu => ep::CPU::default().with_arena_allocator(true).build(),
         Provider::Cuda => ep::CUDA::default().build(),
         Provider::Tensorrt => {
             // Without them an engine is built anew, for minutes, whenever a larger shape comes.
-            let shapes =
-                |rows: usize, tokens: usize| format!("input_ids:{rows}x{tokens},attention_mask:{rows}x{tokens}");
             let [rows, tokens] = options.largest;
             ep::TensorRT::default()
-                .with_profile_min_shapes(shapes(1, 1))
-                .with_profile_opt_shapes(shapes(rows, tokens.min(64)))
-                .with_profile_max_shapes(shapes(rows, tokens))
+                .with_profile_min_shapes(shapes(asked, [1, 1]))
+                .with_profile_opt_shapes(shapes(asked, [rows, tokens.min(64)]))
+                .with_profile_max_shapes(shapes(asked, [rows, tokens]))
                 .build()
         }
     }
+}
+
+/// As TensorRT spells them.
+fn shapes(asked: &[String], [rows, tokens]: [usize; 2]) -> String {
+    asked.iter().map(|name| format!("{name}:{rows}x{tokens}")).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Display for Provider {
@@ -338,5 +355,21 @@ impl fmt::Display for Provider {
             Self::Cuda => "cuda",
             Self::Tensorrt => "tensorrt",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_of_a_graph_has_shapes() {
+        let runtime = Runtime::load().unwrap();
+        let of = |graph: &str| shapes(&asked(&runtime, Path::new(graph)).unwrap(), [8, 64]);
+        assert_eq!(of("models/onnx/flash-trunk/model.onnx"), "input_ids:8x64,attention_mask:8x64");
+        let third = of("tests/data/bert-sequence/model.onnx");
+        let mut names: Vec<&str> = third.split(',').collect();
+        names.sort_unstable();
+        assert_eq!(names, ["attention_mask:8x64", "input_ids:8x64", "token_type_ids:8x64"]);
     }
 }

@@ -9,8 +9,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Pushed, Refused};
-use super::encoder::{Answered, Encoder, Limits};
-use super::engine::Row;
+use super::encoder::Encoder;
 use super::load::Loaded;
 use super::manifest::Task;
 use super::queue::Window;
@@ -18,8 +17,14 @@ use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
 use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
 
-/// Texts up to this many bytes are read on the caller's thread: well under a millisecond.
-const INLINE_BYTES: usize = 4096;
+mod awaited;
+mod conclude;
+
+use awaited::Awaited;
+use conclude::Answers;
+
+/// Requests up to this many bytes are read on the caller's thread: well under a millisecond.
+const INLINE_BYTES: usize = 1024;
 
 /// Longer requests are known by their windows only: hashing them whole would hold the caller up.
 const REMEMBERED_BYTES: usize = 256 * 1024;
@@ -29,7 +34,7 @@ const BYTES_PER_TOKEN: usize = 4;
 
 impl Loaded {
     /// From the cache where exactly this was judged before, else by the engines.
-    pub(super) async fn judge(self: &Arc<Self>, input: Input) -> Judgement {
+    pub(super) async fn judge(&self, input: Input) -> Judgement {
         let started = Instant::now();
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
         let remembered = !self.judged.is_off() && bytes <= REMEMBERED_BYTES;
@@ -44,8 +49,9 @@ impl Loaded {
                 Judgement { timings, ..Judgement::clone(&known) }
             }
             None => {
-                let judgement = self.judge_anew(input, started).await;
+                let (judgement, whole) = self.judge_anew(input, started).await;
                 if let Some(key) = key
+                    && whole
                     && judgement.unavailable().next().is_none()
                 {
                     self.judged.put(key, Arc::new(judgement.clone()));
@@ -74,119 +80,126 @@ impl Loaded {
         }
     }
 
-    async fn judge_anew(self: &Arc<Self>, input: Input, started: Instant) -> Judgement {
+    /// True beside it: every window was answered.
+    async fn judge_anew(&self, input: Input, started: Instant) -> (Judgement, bool) {
         let input = Arc::new(input);
         let mut judgement = Judgement::nothing(self.names.clone(), &input);
-        let families = (0..self.encoders.len()).map(|family| self.consult(family, Arc::clone(&input), started));
-        for said in join_all(families).await {
+        let families = self.encoders.iter().map(|encoder| encoder.consult(Arc::clone(&input), started));
+        let mut whole = true;
+        for (said, all) in join_all(families).await {
             judgement.add(said);
+            whole &= all;
         }
         judgement.timings.total = started.elapsed();
-        judgement
+        (judgement, whole)
+    }
+}
+
+impl Encoder {
+    /// Asks this family of minds. True beside it: every window was answered.
+    async fn consult(self: &Arc<Self>, input: Arc<Input>, started: Instant) -> (Judgement, bool) {
+        let nothing = Judgement::nothing(MindNames::default(), &input);
+        self.say(input, started, nothing.clone()).await.unwrap_or_else(|why| {
+            let mut said = nothing;
+            self.excuse(&mut said, why);
+            (said, false)
+        })
     }
 
-    /// Asks one family of minds.
-    async fn consult(self: &Arc<Self>, family: usize, input: Arc<Input>, started: Instant) -> Judgement {
-        let mut said = Judgement::nothing(MindNames::default(), &input);
-        let Some(encoder) = self.encoders.get(family) else { return said };
-        let deadline = started + encoder.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default();
-        let reading = match self.read(family, &input, deadline).await {
-            Ok(reading) => reading,
-            Err(why) => {
-                encoder.excuse(&mut said, why);
-                return said;
-            }
-        };
-        said.timings.tokenize = started.elapsed();
-        said.prompt_tokens = reading.prompt_tokens;
-        said.judged = reading.judged.clone();
-        let count = |wanted: fn(&Stream) -> bool| {
-            reading.streams.iter().filter(|stream| wanted(stream)).map(|stream| stream.windows.len()).sum()
-        };
-        said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
-        let answers = encoder.run(&reading, started, deadline, &mut said.timings).await;
-        encoder.conclude(&input, &reading, &answers, started, &mut said);
-        said
-    }
-
-    /// Reads inline what is short; the rest on a thread that may block.
-    async fn read(
+    /// Reads, runs and concludes, or why one of these did not end in time. Reading and concluding
+    /// take as long as the text is: only what is short is done on the caller's thread.
+    async fn say(
         self: &Arc<Self>,
-        family: usize,
-        input: &Arc<Input>,
-        deadline: Instant,
-    ) -> Result<Reading, Unavailable> {
+        input: Arc<Input>,
+        started: Instant,
+        mut said: Judgement,
+    ) -> Result<(Judgement, bool), Unavailable> {
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
-        let (loaded, theirs) = (Arc::clone(self), Arc::clone(input));
-        let read = move || match loaded.encoders.get(family) {
-            Some(encoder) => encoder.reader.read(&theirs, deadline),
-            None => Ok(Reading::default()),
+        let deadline = self.deadline(started);
+        let (encoder, theirs) = (Arc::clone(self), Arc::clone(&input));
+        let turn = if is_short(bytes) { None } else { Some(self.turns.take(bytes, deadline).await?) };
+        let read = move || {
+            let read = encoder.read(&theirs, deadline);
+            drop(turn);
+            read
         };
-        let read = if bytes <= INLINE_BYTES {
-            read()
-        } else {
-            match timeout_at(deadline, tokio::task::spawn_blocking(read)).await {
-                Err(_) => return Err(Unavailable::Deadline),
-                Ok(Err(panicked)) => {
-                    tracing::error!(%panicked, "reading a request failed");
-                    return Err(Unavailable::InferenceFailed);
-                }
-                Ok(Ok(read)) => read,
-            }
-        };
-        read.map_err(|error| match error {
+        let read = aside(bytes, deadline, read).await?;
+        let (reading, windows) = read.map_err(|error| match error {
             TokenizerError::Late => Unavailable::Deadline,
             TokenizerError::Failed(error) => {
                 tracing::error!(error, "a text could not be tokenised");
                 Unavailable::InferenceFailed
             }
-        })
+        })?;
+        said.timings.tokenize = started.elapsed();
+        said.prompt_tokens = reading.prompt_tokens;
+        said.judged.clone_from(&reading.judged);
+        let count = |wanted: fn(&Stream) -> bool| {
+            reading.streams.iter().filter(|stream| wanted(stream)).map(|stream| stream.windows.len()).sum()
+        };
+        said.windows = usize::max(count(|stream| stream.ask), count(|stream| stream.guarded));
+        let mut awaited = Awaited::new(&self.heads, &reading);
+        let answers = self.run(windows, &mut awaited, started, &mut said.timings).await;
+        let (encoder, whole) = (Arc::clone(self), awaited.until(started).is_none());
+        let conclude = move || {
+            encoder.conclude(&input, &reading, &answers, started, &mut said);
+            said
+        };
+        Ok((aside(bytes, deadline, conclude).await?, whole))
     }
-}
 
-/// What came back: an answer per window in stream order, and why the rest is missing.
-struct Answers {
-    windows: Vec<Option<(Arc<Row>, Instant)>>,
-    /// Jobs that waited when this one had to wait.
-    waiting: usize,
-    missing: Unavailable,
-}
+    /// Of its most patient mind.
+    fn deadline(&self, started: Instant) -> Instant {
+        started + self.heads.limits().map(|limits| limits.deadline).max().unwrap_or_default()
+    }
 
-impl Encoder {
-    async fn run(&self, reading: &Reading, started: Instant, deadline: Instant, timings: &mut Timings) -> Answers {
+    /// A request's texts, and its windows in stream order.
+    fn read(&self, input: &Input, deadline: Instant) -> Result<(Reading, Vec<Window>), TokenizerError> {
+        let reading = self.reader.read(input, deadline)?;
         let window = |ids: Vec<i64>| Window { key: self.seed.window(&ids), ids };
-        let windows: Vec<Window> = (reading.streams.iter())
+        let windows = (reading.streams.iter())
             .flat_map(|stream| stream.windows.iter().map(|range| self.reader.framed(&stream.tokens[range.clone()])))
             .map(window)
             .collect();
-        let mut answers =
-            Answers { windows: windows.iter().map(|_| None).collect(), waiting: 0, missing: Unavailable::Deadline };
-        let pushed = Instant::now();
+        Ok((reading, windows))
+    }
+
+    /// Waits as long as some mind can still come to a verdict.
+    async fn run(
+        &self,
+        windows: Vec<Window>,
+        awaited: &mut Awaited,
+        started: Instant,
+        timings: &mut Timings,
+    ) -> Answers {
+        let (pushed, deadline) = (Instant::now(), self.deadline(started));
         let limit = self.heads.limits().map(|limits| limits.queue).max().unwrap_or(0);
-        let mut arriving = match self.engine.push(windows, deadline, limit) {
-            Ok(Pushed { answers: arriving, waiting }) => {
-                answers.waiting = waiting;
-                arriving
-            }
-            Err(refused) => {
-                answers.missing = match refused {
-                    Refused::Full => Unavailable::Overloaded,
-                    Refused::Dead => Unavailable::InferenceFailed,
-                };
-                return answers;
-            }
-        };
+        let answered = windows.iter().map(|_| None).collect();
+        let Pushed { answers: mut arriving, waiting, refused } = self.engine.push(windows, deadline, limit);
+        let missing = refused.map_or(Unavailable::Deadline, |refused| match refused {
+            Refused::Full => Unavailable::Overloaded,
+            Refused::Dead => Unavailable::InferenceFailed,
+        });
+        let mut answers = Answers { windows: answered, pushed: Instant::now(), waiting, missing };
         let mut first_pass = None;
-        while let Ok(Some(done)) = timeout_at(deadline, arriving.recv()).await {
+        while let Some(until) = awaited.until(started)
+            && let Ok(arrived) = timeout_at(until, arriving.recv()).await
+        {
+            let Some(done) = arrived else {
+                // The thread drops late jobs itself, but an early end means that it has failed.
+                if refused.is_none() && Instant::now() < deadline {
+                    answers.missing = Unavailable::InferenceFailed;
+                }
+                break;
+            };
             first_pass.get_or_insert(done.started);
             match (done.row, answers.windows.get_mut(done.window)) {
-                (Some(row), Some(slot)) => *slot = Some((row, done.finished)),
+                (Some(row), Some(slot)) => {
+                    *slot = Some((row, done.finished));
+                    awaited.came(done.window);
+                }
                 _ => answers.missing = Unavailable::InferenceFailed,
             }
-        }
-        // The thread drops late jobs itself, but an early end means that it has failed.
-        if Instant::now() < deadline && answers.windows.contains(&None) {
-            answers.missing = Unavailable::InferenceFailed;
         }
         let first_pass = first_pass.unwrap_or_else(Instant::now);
         timings.queue = first_pass.saturating_duration_since(pushed);
@@ -194,91 +207,29 @@ impl Encoder {
         tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
         answers
     }
-
-    /// Turns answers into verdicts.
-    fn conclude(&self, input: &Input, reading: &Reading, answers: &Answers, started: Instant, said: &mut Judgement) {
-        let any_text = reading.streams.iter().any(|stream| !stream.tokens.is_empty());
-        let unread = |readable: bool, whole: bool| match (readable, input.not_text && (whole || !any_text)) {
-            (_, true) => Err(Unavailable::NotText),
-            (false, _) => Err(Unavailable::UnreadableLanguage),
-            (true, _) => Ok(()),
-        };
-        let windows = |wanted, limits| gather(reading, answers, wanted, started, limits);
-        let ask: fn(&Stream) -> bool = |stream| stream.ask;
-        let guarded: fn(&Stream) -> bool = |stream| stream.guarded;
-        if let Some(mind) = &self.heads.intent {
-            let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
-            said.intent = given.map(|windows| mind.verdict(&windows)).into();
-        }
-        if let Some(mind) = &self.heads.similarity {
-            let given = unread(reading.ask_readable, false).and_then(|()| windows(ask, mind.limits));
-            said.embedding = given.map(|windows| mind.verdict(&windows)).into();
-        }
-        let frame = self.reader.tokenizer.prefix.len();
-        if let Some(mind) = &self.heads.jailbreak {
-            let seen = mind.verdict(input, &arrived(reading, answers, guarded), frame);
-            let all = windows(guarded, mind.limits).and_then(|_| match seen.score.is_finite() {
-                true => unread(reading.guards_readable, true),
-                false => Err(Unavailable::InferenceFailed),
-            });
-            // An attack that was read is one, whatever else is late or foreign. In a text that is
-            // foreign as a whole nothing was read, whatever the score.
-            let found = seen.detected() && reading.mostly_readable;
-            said.jailbreak = if found { Ok(seen) } else { all.map(|()| seen) }.into();
-        }
-        if let Some(mind) = &self.heads.pii {
-            let plain: fn(&Stream) -> bool = |stream| stream.guarded && !stream.hidden;
-            let given = unread(reading.guards_readable, true).and_then(|()| windows(plain, mind.limits));
-            said.pii = given.map(|windows| mind.verdict(input, reading, &windows, frame)).into();
-        }
-    }
-
-    /// None of this family's minds could start.
-    fn excuse(&self, said: &mut Judgement, why: Unavailable) {
-        if self.heads.intent.is_some() {
-            said.intent = Given::Unavailable(why);
-        }
-        if self.heads.jailbreak.is_some() {
-            said.jailbreak = Given::Unavailable(why);
-        }
-        if self.heads.pii.is_some() {
-            said.pii = Given::Unavailable(why);
-        }
-        if self.heads.similarity.is_some() {
-            said.embedding = Given::Unavailable(why);
-        }
-    }
 }
 
-/// The windows that were answered, however late.
-fn arrived<'a>(reading: &'a Reading, answers: &'a Answers, wanted: fn(&Stream) -> bool) -> Vec<Answered<'a>> {
-    let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
-    all.zip(&answers.windows)
-        .filter(|((stream, _), _)| wanted(stream))
-        .filter_map(|((stream, window), answer)| Some(Answered { stream, window, row: &answer.as_ref()?.0 }))
-        .collect()
+fn is_short(bytes: usize) -> bool {
+    bytes <= INLINE_BYTES
 }
 
-/// The windows one mind needs, all of them and in time, or why not.
-fn gather<'a>(
-    reading: &'a Reading,
-    answers: &'a Answers,
-    wanted: fn(&Stream) -> bool,
-    started: Instant,
-    limits: Limits,
-) -> Result<Vec<Answered<'a>>, Unavailable> {
-    if answers.waiting >= limits.queue {
-        return Err(Unavailable::Overloaded);
+/// Does `work` on a request of so many bytes: here, or on a thread that may block.
+async fn aside<T: Send + 'static>(
+    bytes: usize,
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unavailable> {
+    if is_short(bytes) {
+        return Ok(work());
     }
-    let all = reading.streams.iter().flat_map(|stream| stream.windows.iter().map(move |window| (stream, window)));
-    all.zip(&answers.windows)
-        .filter(|((stream, _), _)| wanted(stream))
-        .map(|((stream, window), answer)| match answer {
-            Some((_, finished)) if *finished > started + limits.deadline => Err(Unavailable::Deadline),
-            Some((row, _)) => Ok(Answered { stream, window, row }),
-            None => Err(answers.missing),
-        })
-        .collect()
+    match timeout_at(deadline, tokio::task::spawn_blocking(work)).await {
+        Err(_) => Err(Unavailable::Deadline),
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(panicked)) => {
+            tracing::error!(%panicked, "judging a request failed");
+            Err(Unavailable::InferenceFailed)
+        }
+    }
 }
 
 impl Judgement {
@@ -288,6 +239,7 @@ impl Judgement {
         Self {
             intent: Given::Off,
             jailbreak: Given::Off,
+            harm: Given::Off,
             pii: Given::Off,
             embedding: Given::Off,
             names,
@@ -302,6 +254,7 @@ impl Judgement {
     fn add(&mut self, said: Self) {
         self.intent.fill(said.intent);
         self.jailbreak.fill(said.jailbreak);
+        self.harm.fill(said.harm);
         self.pii.fill(said.pii);
         self.embedding.fill(said.embedding);
         if self.judged.is_empty() || said.windows > self.windows {
@@ -319,15 +272,6 @@ impl<T> Given<T> {
     fn fill(&mut self, other: Self) {
         if matches!(self, Self::Off) {
             *self = other;
-        }
-    }
-}
-
-impl<T> From<Result<T, Unavailable>> for Given<T> {
-    fn from(result: Result<T, Unavailable>) -> Self {
-        match result {
-            Ok(verdict) => Self::Verdict(verdict),
-            Err(why) => Self::Unavailable(why),
         }
     }
 }

@@ -18,14 +18,15 @@ use super::encoder::{
     Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead,
     mean_direction,
 };
-use super::engine::{EngineError, Row, Runtime, Session};
+use super::engine::{EngineError, Row, Runtime, Session, finite};
 use super::manifest::{BENIGN, Folder, Kind, ManifestError, Task};
 use super::merge::Thresholds;
 use super::patterns::Patterns;
 use super::readable::Readable;
-use super::reading::Reader;
+use super::reading::{Reader, Reading};
 use super::tags::Tags;
 use super::tokenizer::Tokenizer;
+use super::turns::Turns;
 use super::{Input, Judgement, MindNames, MindStatus, Part};
 use crate::config::{Exemplar, Mind, Provider};
 use crate::telemetry::{MindMetrics, Scores};
@@ -62,7 +63,7 @@ struct Chosen<'a> {
 
 /// Everything that runs.
 pub(super) struct Loaded {
-    pub(super) encoders: Vec<Encoder>,
+    pub(super) encoders: Vec<Arc<Encoder>>,
     pub(super) names: MindNames,
     /// Whole requests that were judged before, and the keys they are known by.
     pub(super) judged: Cache<Judgement>,
@@ -141,7 +142,7 @@ pub(super) fn load(
         let (encoder, status) = open(&runtime, family, exemplars, &loaded)?;
         loaded.watch(family, &status);
         loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
-        loaded.encoders.push(encoder);
+        loaded.encoders.push(Arc::new(encoder));
     }
     Ok(loaded)
 }
@@ -242,9 +243,10 @@ fn open(
     let plan = plan(family, outputs);
     let graph = first.folder.graph();
     let fault = |message: String| EngineError::Graph { path: graph.clone(), message };
+    let warming = read(&reader, WARM_UP).map_err(fault)?;
     let proof = |session: &mut Session| {
         let started = Instant::now();
-        let (rows, tokens) = embed(&reader, session, WARM_UP).map_err(fault)?;
+        let (rows, tokens) = run(&reader, session, &warming).map_err(fault)?;
         rows.first().map_or(Ok(()), |row| heads.check(row, tokens)).map_err(fault)?;
         Ok(started.elapsed())
     };
@@ -253,13 +255,13 @@ fn open(
     if let Some(similarity) = &mut heads.similarity {
         similarity.exemplars = meanings(&reader, &mut session, similarity, exemplars)?;
     }
-    let again = |session: &mut Session| embed(&reader, session, WARM_UP).map_err(fault);
+    let again = |session: &mut Session| run(&reader, session, &warming).map_err(fault);
     let sessions = plan.crew(runtime, &graph, session, again)?;
     let padding = i64::from(reader.tokenizer.padding);
     let (known, metrics) = (Arc::clone(&loaded.known), Arc::clone(&loaded.metrics));
     let engine = Engine::start(sessions, padding, plan.limit(provider), known, metrics).map_err(LoadError::Thread)?;
     let status = family.iter().map(|chosen| chosen.status(provider, &refused, warm_up)).collect();
-    Ok((Encoder { reader, engine, seed, heads }, status))
+    Ok((Encoder { reader, turns: Turns::default(), engine, seed, heads }, status))
 }
 
 /// The guards' settings win where minds share a graph.
@@ -275,7 +277,7 @@ fn plan(family: &[Chosen<'_>], outputs: Vec<String>) -> Plan {
     }
 }
 
-/// The exemplars' directions.
+/// The exemplars' directions. One that cannot be read would match whatever cannot be read.
 fn meanings(
     reader: &Reader,
     session: &mut Session,
@@ -285,7 +287,14 @@ fn meanings(
     let mut meanings = Exemplars::new();
     for (name, exemplar) in exemplars {
         let texts = exemplar.texts.iter().map(|text| {
-            let (rows, _) = embed(reader, session, text)?;
+            let reading = read(reader, text)?;
+            if !reading.ask_readable {
+                return Err(format!("the mind cannot read {text:?}"));
+            }
+            let (rows, _) = run(reader, session, &reading)?;
+            if !rows.iter().all(finite) {
+                return Err(format!("the mind answers to {text:?} with values that are not numbers"));
+            }
             let vectors: Vec<_> = rows.iter().map(|row| similarity.vector(row)).collect();
             Ok(mean_direction(vectors.iter().map(Vec::as_slice)))
         });
@@ -296,15 +305,18 @@ fn meanings(
     Ok(meanings)
 }
 
-/// Runs one text right here, before the session has a thread: a row per window, and the
-/// tokens of the first window. Guarded, so that the patterns have run before the first request:
-/// they build their tables then, for tens of milliseconds.
-fn embed(reader: &Reader, session: &mut Session, text: &str) -> Result<(Vec<Row>, usize), String> {
-    let part = Part::alone(text);
-    let input = Input { parts: vec![part], not_text: false };
-    let reading = reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())?;
+/// Guarded, so that the patterns have run before the first request: they build their tables
+/// then, for tens of milliseconds.
+fn read(reader: &Reader, text: &str) -> Result<Reading, String> {
+    let input = Input { parts: vec![Part::alone(text)], not_text: false };
+    reader.read(&input, Instant::now() + LOAD_DEADLINE).map_err(|error| error.to_string())
+}
+
+/// Runs the ask right here, before the session has a thread: a row per window, and the tokens
+/// of the first window. What is hidden in a text is no part of its meaning.
+fn run(reader: &Reader, session: &mut Session, reading: &Reading) -> Result<(Vec<Row>, usize), String> {
     let (mut rows, mut tokens) = (Vec::new(), 0);
-    for stream in &reading.streams {
+    for stream in reading.streams.iter().filter(|stream| stream.ask) {
         for window in &stream.windows {
             let framed = reader.framed(&stream.tokens[window.clone()]);
             tokens = if rows.is_empty() { framed.len() } else { tokens };

@@ -3,14 +3,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{COMPLEXITIES, Embedding, Given, Intent, Jailbreak, Judgement, Place, Span};
+use super::{COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, Judgement, Place, Span};
 
 /// Mind name to verdict, or to `{"unavailable": reason}`. Minds that are off are left out.
 pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
     let names = &judgement.names;
     let verdicts = [
         (&names.intent, given(&judgement.intent, intent)),
-        (&names.jailbreak, given(&judgement.jailbreak, jailbreak)),
+        (&names.jailbreak, guard(&judgement.jailbreak, &judgement.harm)),
         (&names.pii, given(&judgement.pii, |spans| json!({"spans": spans.iter().map(span).collect::<Vec<_>>()}))),
         (&names.embedding, given(&judgement.embedding, embedding)),
     ];
@@ -23,6 +23,17 @@ fn given<T>(given: &Given<T>, render: impl Fn(&T) -> Value) -> Option<Value> {
         Given::Verdict(verdict) => Some(render(verdict)),
         Given::Unavailable(why) => Some(json!(why)),
     }
+}
+
+/// Two questions to one mind, each with a verdict or a reason of its own.
+fn guard(attack: &Given<Jailbreak>, harm: &Given<Harm>) -> Option<Value> {
+    let mut out = given(attack, jailbreak)?;
+    // Where neither could be had the one reason is enough.
+    let any = attack.verdict().is_some() || harm.verdict().is_some();
+    if let Some(harm) = given(harm, |harm| round(harm.score)).filter(|_| any) {
+        out["harm"] = harm;
+    }
+    Some(out)
 }
 
 fn intent(intent: &Intent) -> Value {
@@ -47,9 +58,6 @@ fn jailbreak(verdict: &Jailbreak) -> Value {
     if let Some(span) = verdict.span {
         out["span"] = json!({"start": span.start, "end": span.end});
         locate(&mut out["span"], span.place);
-    }
-    if let Some(harm) = verdict.harm {
-        out["harm"] = round(harm.score);
     }
     out
 }
@@ -105,8 +113,8 @@ mod tests {
                 threshold: 0.5,
                 source: Some(Source::Tool),
                 span: Some(Stretch { place, start: 5, end: 40 }),
-                harm: Some(Harm { score: 0.25, threshold: 0.5 }),
             }),
+            harm: Given::Verdict(Harm { score: 0.25, threshold: 0.5 }),
             pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
             embedding: Given::Unavailable(Unavailable::Deadline),
             names,
@@ -126,5 +134,17 @@ mod tests {
                 r#""mom-similarity-flash":{"unavailable":"deadline"}}"#
             )
         );
+        let partly = |attack: Given<Jailbreak>, harm| guard(&attack, &harm).unwrap().to_string();
+        let (calm, why) = (Harm { score: 0.25, threshold: 0.5 }, Unavailable::UnreadableLanguage);
+        let attack = Jailbreak { score: 0.75, threshold: 0.5, source: None, span: None };
+        let found = r#"{"label":"jailbreak","score":0.75"#;
+        assert_eq!(partly(Given::Verdict(attack), Given::Off), format!("{found}}}"));
+        assert_eq!(
+            partly(Given::Verdict(attack), Given::Unavailable(why)),
+            format!(r#"{found},"harm":{{"unavailable":"unreadable_language"}}}}"#)
+        );
+        let missing = || Given::Unavailable(Unavailable::Deadline);
+        assert_eq!(partly(missing(), Given::Verdict(calm)), r#"{"unavailable":"deadline","harm":0.25}"#);
+        assert_eq!(partly(missing(), Given::Unavailable(why)), r#"{"unavailable":"deadline"}"#);
     }
 }

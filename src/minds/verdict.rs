@@ -91,8 +91,6 @@ pub struct Jailbreak {
     pub source: Option<Source>,
     /// Where the attack stands, if it was detected and some words of it give it away.
     pub span: Option<Stretch>,
-    /// Where the mind has that output.
-    pub harm: Option<Harm>,
 }
 
 /// Where something stands in the text as given.
@@ -106,7 +104,8 @@ pub struct Stretch {
 }
 
 /// P(the person asks for something harmful): the maximum over all windows of what the person
-/// typed. Another question than whether someone tries to take over the model.
+/// typed. Another question than whether someone tries to take over the model, and a verdict of
+/// its own: who found an attack in half of a text has not read what the other half asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Harm {
     pub score: f32,
@@ -165,9 +164,11 @@ pub struct JudgedPart {
 pub struct Judgement {
     pub intent: Given<Intent>,
     pub jailbreak: Given<Jailbreak>,
+    /// From the jailbreak mind, where it has that output.
+    pub harm: Given<Harm>,
     pub pii: Given<Vec<Span>>,
     pub embedding: Given<Embedding>,
-    /// Mind names in the order of the four fields above, as in `mom-brain-flash`.
+    /// As in `mom-brain-flash`.
     pub names: MindNames,
     pub judged: Vec<JudgedPart>,
     /// Tokens of all parts, unguarded ones (system prompts) included.
@@ -179,12 +180,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Which minds gave no verdict, and why.
+    /// Which minds did not say all they were asked, and why.
     pub fn unavailable(&self) -> impl Iterator<Item = (&str, Unavailable)> {
         let names = &self.names;
         let all = [
             (&names.intent, self.intent.unavailable()),
-            (&names.jailbreak, self.jailbreak.unavailable()),
+            (&names.jailbreak, self.jailbreak.unavailable().or_else(|| self.harm.unavailable())),
             (&names.pii, self.pii.unavailable()),
             (&names.embedding, self.embedding.unavailable()),
         ];

@@ -54,7 +54,8 @@ fn intent(math: f32, complexity: [f32; 3]) -> Given<Intent> {
 fn judged(intent: Given<Intent>) -> Judgement {
     Judgement {
         intent,
-        jailbreak: Given::Verdict(Jailbreak { score: 0.2, threshold: 0.5, source: None, span: None, harm: None }),
+        jailbreak: Given::Verdict(Jailbreak { score: 0.2, threshold: 0.5, source: None, span: None }),
+        harm: Given::Off,
         pii: Given::Verdict(Vec::new()),
         embedding: Given::Off,
         names: MindNames::default(),
@@ -302,15 +303,20 @@ fn what_a_missing_verdict_means_is_the_minds_own_setting() {
 
 #[test]
 fn a_guard_that_could_not_check_may_send_to_the_terminal_route() {
-    let config = config(&format!(
-        "[[routes]]\nname = \"no-tools\"\nwhen = {{ tools = false }}\ncandidates = [\"cheap\"]\n{FLOOR}\
-         [minds.pii]\non_error = \"default\"\n"
-    ));
+    let routes =
+        format!("[[routes]]\nname = \"no-tools\"\nwhen = {{ tools = false }}\ncandidates = [\"cheap\"]\n{FLOOR}");
+    let config = config(&format!("{routes}[minds.pii]\non_error = \"default\"\n"));
     let mut judgement = easy();
     assert_eq!(auto(&config, &judgement).route, "no-tools");
     judgement.pii = Given::Unavailable(Unavailable::UnreadableLanguage);
     let decision = auto(&config, &judgement);
     assert_eq!((&*decision.route, decision.reasons[0]), ("main", "pii_unavailable"));
+    judgement.pii = easy().pii;
+    judgement.harm = Given::Unavailable(Unavailable::Deadline);
+    assert_eq!(auto(&config, &judgement).route, "no-tools", "nobody asked for it");
+    let harm = "[guard]\nharm = { action = \"flag\" }\n[minds.jailbreak]\non_error = \"default\"\n";
+    let decision = auto(&self::config(&format!("{routes}{harm}")), &judgement);
+    assert_eq!((&*decision.route, decision.reasons[0]), ("main", "jailbreak_unavailable"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The guard's head: from windows to one verdict about the whole request. Pure.
 
-use super::super::{Harm, Input, Jailbreak, Source, Stretch};
-use super::{Answered, Head, Limits, Stream, softmax};
+use super::super::{Harm, Input, Jailbreak, Stretch};
+use super::{Answered, Head, Limits, softmax};
 
 /// From here on more text does not lower a window's odds: an attack must not drown in padding.
 const MOST_WINDOWS: f32 = 16.0;
@@ -32,24 +32,25 @@ pub(in crate::minds) struct HarmHead {
 }
 
 impl JailbreakHead {
-    /// The worst window decides; for harm, the worst of what the person typed. `frame`: special
-    /// tokens before a window's own.
-    pub(in crate::minds) fn verdict(&self, input: &Input, windows: &[Answered<'_>], frame: usize) -> Jailbreak {
+    /// The worst window decides. `windows`: those that were answered; `tokens`: of all windows of
+    /// the request, as what is still to be read is a chance for a false alarm, too; `frame`:
+    /// special tokens before a window's own.
+    pub(in crate::minds) fn verdict(
+        &self,
+        input: &Input,
+        windows: &[Answered<'_>],
+        tokens: usize,
+        frame: usize,
+    ) -> Jailbreak {
         let attack =
             |scores: &[f32]| scores.iter().enumerate().filter(|(label, _)| *label != self.benign).map(|(_, p)| p).sum();
-        let worst = worst_of(windows, self.head, attack, |_| true);
-        let harm = self.harm.map(|harm| {
-            let harmful = |scores: &[f32]| scores.get(1).copied().unwrap_or(0.0);
-            let typed = worst_of(windows, harm.head, harmful, |stream| stream.source == Source::User);
-            Harm { score: typed.map_or(0.0, |(score, _)| score), threshold: harm.threshold }
-        });
-        let score = worst.map_or(0.0, |(score, _)| self.among(score, windows));
+        let worst = worst_of(windows, self.head, attack);
+        let score = worst.map_or(0.0, |(score, _)| self.among(score, tokens));
         let mut verdict = Jailbreak {
             score,
             threshold: self.threshold,
             source: worst.map(|(_, window)| window.stream.source),
             span: None,
-            harm,
         };
         if verdict.detected() {
             verdict.span = worst.and_then(|(_, window)| self.stretch(input, window, frame));
@@ -59,8 +60,7 @@ impl JailbreakHead {
 
     /// A window among `n` full ones is an attack with an `n`th of the odds of a lone one, before
     /// a word of it was read: the more text, the more chances for a false alarm.
-    fn among(&self, score: f32, windows: &[Answered<'_>]) -> f32 {
-        let tokens: usize = windows.iter().map(|window| window.window.len()).sum();
+    fn among(&self, score: f32, tokens: usize) -> f32 {
         let full = (tokens as f32 / self.capacity.max(1) as f32).clamp(1.0, MOST_WINDOWS);
         score / (score + (1.0 - score) * full)
     }
@@ -92,15 +92,23 @@ impl JailbreakHead {
     }
 }
 
-/// The highest probability and its window. A broken score counts as the highest.
+impl HarmHead {
+    /// The worst window decides.
+    pub(in crate::minds) fn verdict(&self, windows: &[Answered<'_>]) -> Harm {
+        let worst = worst_of(windows, self.head, |scores| scores.get(1).copied().unwrap_or(0.0));
+        Harm { score: worst.map_or(0.0, |(score, _)| score), threshold: self.threshold }
+    }
+}
+
+/// The highest probability and its window.
 fn worst_of<'a>(
     windows: &'a [Answered<'a>],
     head: Head,
     probability: impl Fn(&[f32]) -> f32,
-    wanted: impl Fn(&Stream) -> bool,
 ) -> Option<(f32, &'a Answered<'a>)> {
-    let read = windows.iter().filter(|window| wanted(window.stream));
-    let scored = read.map(|window| (probability(&softmax(window.output(head), head.temperature)), window));
-    // Not `f32::max`, which would take a broken score for a low one.
-    scored.reduce(|worst, next| if next.0 > worst.0 || next.0.is_nan() { next } else { worst })
+    let scored = windows.iter().map(|window| (probability(&softmax(window.output(head), head.temperature)), window));
+    scored.reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
 }
+
+#[cfg(test)]
+mod tests;

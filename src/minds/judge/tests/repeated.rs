@@ -86,7 +86,7 @@ async fn identical_text_in_flight_is_judged_once() {
 #[tokio::test]
 async fn the_first_to_ask_may_leave() {
     let minds = minds_with_cache(0, |_, mind| mind.threads = 1);
-    let text = story("Ida", 60);
+    let text = story("Ida", 15);
     let mut first = Box::pin(minds.judge(plain(&text)));
     let mut second = Box::pin(minds.judge(plain(&text)));
     // Short enough to be read on this thread: one poll asks for all windows.
