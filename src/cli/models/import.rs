@@ -131,7 +131,10 @@ fn tell(report: &Report) -> io::Result<()> {
         "self-test",
         format!("{} texts, {} windows: numbers, right shapes, spans inside", trial.texts, trial.windows),
     )?;
-    let apart = trial.difference.map(|apart| format!("answers alone and in a padded batch differ by {apart:.1e}"));
+    let (short, long) = trial.padded;
+    let apart = trial
+        .difference
+        .map(|apart| format!("answers alone and padded from {short} to {long} tokens differ by {apart:.1e}"));
     let apart = apart.unwrap_or_else(|| "the graph takes no batch".to_owned());
     let verdict = if trial.batch_invariant() { "" } else { ", so windows run one at a time" };
     line("", format!("{apart}{verdict}"))?;
