@@ -141,22 +141,33 @@ fn tell(report: &Report) -> io::Result<()> {
     let time = |(tokens, took): (usize, Duration)| format!("{tokens} tokens {:.1} ms", took.as_secs_f64() * 1e3);
     line("", format!("{}, {}", time(trial.short), time(trial.full)))?;
     line("try", format!("echo '{{\"id\":1,\"text\":\"Hello\"}}' | mom classify --mind {}", report.name))?;
-    line("use", format!("[minds.{}] model = \"{}\"{}", report.task.role(), report.name, deadline(trial.full.1)))
+    line("use", "these lines in config.toml".to_owned())?;
+    writeln!(out, "\n{}", config(report.task.role(), &report.name, trial.full.1))
 }
 
-/// A deadline that leaves room for four full windows, where the usual one does not.
-fn deadline(window: Duration) -> String {
+/// The lines for `config.toml`; with a deadline that leaves room for four full windows, where
+/// the usual one does not.
+fn config(role: &str, name: &str, window: Duration) -> String {
     let needed = (4 * window).as_millis().div_ceil(100) * 100;
-    if needed <= Mind::default().deadline.as_millis() { String::new() } else { format!(", deadline = \"{needed}ms\"") }
+    let enough = needed <= Mind::default().deadline.as_millis();
+    let deadline = if enough { String::new() } else { format!("\ndeadline = \"{needed}ms\"") };
+    format!("[minds.{role}]\nmodel = \"{name}\"{deadline}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn a_slow_model_is_given_time() {
-        assert_eq!(deadline(Duration::from_millis(310)), "");
-        assert_eq!(deadline(Duration::from_millis(2010)), ", deadline = \"8100ms\"");
+        let backend = "[backends.one]\nbase_url = \"http://127.0.0.1:9000/v1\"";
+        let route = "[[routes]]\nname = \"all\"\ncandidates = [\"one\"]";
+        for (window, deadline) in [(310, Mind::default().deadline), (2010, Duration::from_millis(8100))] {
+            let lines = config("brain", "mom-brain-modern-flash", Duration::from_millis(window));
+            let config = Config::parse(&format!("{lines}\n{backend}\n{route}\n")).unwrap();
+            let mind = &config.minds["brain"];
+            assert_eq!((mind.model.as_str(), mind.deadline), ("mom-brain-modern-flash", deadline), "{lines}");
+        }
     }
 }
