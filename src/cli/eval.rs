@@ -6,15 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use futures_util::StreamExt;
-use futures_util::stream;
-
 use super::Failure;
-use super::judging::{self, Choice, IN_FLIGHT};
-use super::progress::Progress;
+use super::judging::{self, Choice};
 use super::rows;
 use crate::eval::Report;
-use crate::minds::{Given, Input, Judgement, Minds, Part};
+use crate::minds::{Input, Judgement, Minds, Part};
 
 mod tasks;
 
@@ -125,30 +121,13 @@ fn measure<T: Measured>(data: &Data) -> Result<ExitCode, Failure> {
 }
 
 async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::Outcome, String>> {
-    let mut progress = Progress::new("rows");
-    let judged = stream::iter(rows).map(|row| async move {
+    let outcome = |row| async move {
         let mut judgements = Vec::new();
         for text in T::texts(&row) {
             let part = Part::alone(text);
             judgements.push(minds.judge(Input { parts: vec![part], not_text: false }).await);
         }
         T::outcome(row, &judgements)
-    });
-    let mut outcomes = Vec::new();
-    let mut judged = std::pin::pin!(judged.buffered(IN_FLIGHT));
-    while let Some(outcome) = judged.next().await {
-        outcomes.push(outcome);
-        progress.step();
-    }
-    progress.finish();
-    outcomes
-}
-
-/// The verdict, or the reason's name.
-fn verdict<T>(given: &Given<T>) -> Result<&T, String> {
-    match given {
-        Given::Verdict(verdict) => Ok(verdict),
-        Given::Off => Err("off".to_owned()),
-        Given::Unavailable(why) => Err(why.to_string()),
-    }
+    };
+    judging::each(rows, "rows", outcome).await
 }

@@ -9,9 +9,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::judging::{self, Choice};
+use super::judging::{self, Choice, known};
 use crate::minds::registry::{self, Entry};
-use crate::minds::{Given, Input, Judgement, Part, Task};
+use crate::minds::{Input, Judgement, Part, Task};
 
 mod import;
 
@@ -142,17 +142,10 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
 
 /// Why the mind with this task said nothing.
 fn silent(judgement: &Judgement, task: Task) -> Option<String> {
-    fn why<T>(given: &Given<T>) -> Option<String> {
-        match given {
-            Given::Verdict(_) => None,
-            Given::Off => Some("off".to_owned()),
-            Given::Unavailable(why) => Some(why.to_string()),
-        }
-    }
     match task {
-        Task::Intent => why(&judgement.intent),
-        Task::Jailbreak => why(&judgement.jailbreak),
-        Task::Pii => why(&judgement.pii),
-        Task::Similarity => why(&judgement.embedding),
+        Task::Intent => known(&judgement.intent).err(),
+        Task::Jailbreak => known(&judgement.jailbreak).err(),
+        Task::Pii => known(&judgement.pii).err(),
+        Task::Similarity => known(&judgement.embedding).err(),
     }
 }
