@@ -24,6 +24,9 @@ pub(super) struct Labelled {
     /// 0/1 or a boolean.
     #[serde(default)]
     attack: Option<Value>,
+    /// 0/1 or a boolean: whether the person asks for something harmful; anything else is unknown.
+    #[serde(default)]
+    harm: Option<Value>,
     #[serde(default)]
     source: Option<String>,
     #[serde(default)]
@@ -75,11 +78,18 @@ impl Labelled {
         self.complexity.as_deref().filter(|label| COMPLEXITIES.contains(label))
     }
 
+    /// `harm` where given; of labels only `harmful_plain` says it.
+    fn is_harmful(&self) -> Option<bool> {
+        match &self.harm {
+            Some(harm) => yes_or_no(harm),
+            None => (self.label.as_deref() == Some("harmful_plain")).then_some(true),
+        }
+    }
+
     /// `attack` where given, else what the label says.
     fn is_attack(&self) -> Option<bool> {
         match &self.attack {
-            Some(Value::Bool(attack)) => Some(*attack),
-            Some(value) => value.as_f64().map(|attack| attack >= 0.5),
+            Some(attack) => yes_or_no(attack),
             None => match self.label.as_deref()? {
                 "jailbreak" | "prompt_injection" | "indirect_injection" | "attack" | "injection" => Some(true),
                 "benign" | "harmful_plain" | "safe" => Some(false),
@@ -87,6 +97,11 @@ impl Labelled {
             },
         }
     }
+}
+
+/// A boolean or a number from 0 to 1.
+fn yes_or_no(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| value.as_f64().filter(|value| (0.0..=1.0).contains(value)).map(|value| value >= 0.5))
 }
 
 impl Measured for Jailbreak {
@@ -106,10 +121,16 @@ impl Measured for Jailbreak {
     fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<jailbreak::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
         let given = known(&judgement.jailbreak)?;
+        let harm = judgement.harm.verdict();
         Ok(jailbreak::Row {
-            attack: row.is_attack().unwrap_or_default(),
-            score: f64::from(given.score),
-            detected: given.detected(),
+            attack: jailbreak::Said {
+                truth: row.is_attack().unwrap_or_default(),
+                score: f64::from(given.score),
+                detected: given.detected(),
+            },
+            harmful: row.is_harmful(),
+            harm: harm
+                .map(|harm| jailbreak::Harm { score: f64::from(harm.score), threshold: f64::from(harm.threshold) }),
             windows: judgement.windows,
             source: row.source,
             domain: row.domain,
