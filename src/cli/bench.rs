@@ -24,7 +24,8 @@ enum What {
     /// Beside the minds runs a naive stack, one session for each mind, so that the gain reads as
     /// a ratio: a noisy machine is equally unkind to both.
     Minds(MindsArgs),
-    /// Latency added to going direct, requests per second, memory and cold start.
+    /// Latency added to going direct, requests per second, memory and cold start; with the minds
+    /// on also how many known texts `/v1/classify` judges a second.
     ///
     /// Starts a loopback upstream and the gateway (a child process of this binary, minds off
     /// and on), and Envoy where its binary is given. Short slices take turns, so that a noisy

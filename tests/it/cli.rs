@@ -298,6 +298,12 @@ fn the_proxy_bench_tells_its_numbers_as_json() {
         assert_eq!(names, ["direct", "mom, minds off", "mom, minds on"]);
         assert!(scenario["targets"][1]["added_p50_us"].is_f64(), "{scenario}");
     }
+    let repeated = &report["repeated_classify"];
+    assert_eq!(
+        (&repeated["texts"], &repeated["target"], &repeated["connections"]),
+        (&json!(64), &json!(10_000.0), &json!(2))
+    );
+    assert!(repeated["requests_per_second"].as_f64().unwrap() > 0.0 && repeated["met"].is_boolean(), "{repeated}");
     assert!(report["resident_mb"]["mom, minds off"].is_f64() && report["cold_start_ms"]["mom, minds on"].is_f64());
 }
 
