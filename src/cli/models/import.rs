@@ -5,11 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
-use crate::cli::Failure;
 use crate::cli::judging::Choice;
 use crate::cli::progress;
+use crate::cli::{Failure, named};
 use crate::config::Mind;
 use crate::minds::Task;
 use crate::minds::import::{self, Report, Request};
@@ -27,9 +25,10 @@ pub(super) struct Args {
     /// model_int8.onnx, model_uint8.onnx, model_fp16.onnx, model_optimized.onnx.
     #[arg(long, value_name = "FILE")]
     graph: Option<PathBuf>,
-    /// What it is for, where neither the name nor the mapping file says so.
-    #[arg(long)]
-    task: Option<TaskName>,
+    /// What it is for, where neither the name nor the mapping file says so: intent, jailbreak, pii
+    /// or similarity.
+    #[arg(long, value_parser = named::<Task>)]
+    task: Option<Task>,
     /// Tokens of a window; else 512, or fewer where the model or its tokenizer takes fewer.
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -60,25 +59,6 @@ Examples:
   mom models import ./guard --as mom-jailbreak-mine-flash --graph onnx/model_quantized.onnx
   mom classify --mind mom-jailbreak-mine-flash < texts.jsonl";
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TaskName {
-    Intent,
-    Jailbreak,
-    Pii,
-    Similarity,
-}
-
-impl From<TaskName> for Task {
-    fn from(name: TaskName) -> Self {
-        match name {
-            TaskName::Intent => Self::Intent,
-            TaskName::Jailbreak => Self::Jailbreak,
-            TaskName::Pii => Self::Pii,
-            TaskName::Similarity => Self::Similarity,
-        }
-    }
-}
-
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let models_dir = Choice::new(args.config.as_deref())?.models_dir;
     let request = Request {
@@ -86,7 +66,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         name: args.name,
         models_dir,
         graph: args.graph,
-        task: args.task.map(Task::from),
+        task: args.task,
         max_tokens: args.max_tokens,
         threshold: args.threshold,
         licence: args.licence,
