@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use super::Failure;
 use super::progress::{self, LOADING, Progress};
 use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, MindFolders, ROLES, flash};
-use crate::minds::{Folder, Given, Manifest, Minds};
+use crate::minds::{Folder, Manifest, Minds};
 
 /// Texts judged at once, so that the minds can batch.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -133,13 +133,4 @@ pub(super) async fn each<T, F: Future>(
     }
     progress.finish();
     done
-}
-
-/// The verdict, or the name of the reason why there is none.
-pub(super) fn known<T>(given: &Given<T>) -> Result<&T, String> {
-    match given {
-        Given::Verdict(verdict) => Ok(verdict),
-        Given::Off => Err("off".to_owned()),
-        Given::Unavailable(why) => Err(why.to_string()),
-    }
 }

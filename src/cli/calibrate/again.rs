@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::answer::point_json;
 use super::question::counts;
 use crate::cli::Failure;
-use crate::cli::judging::{self, Choice, known};
+use crate::cli::judging::{self, Choice};
 use crate::learn::thresholds::{Advice, Budget, Point, advise};
 use crate::minds::{Input, Minds, Part};
 
@@ -139,7 +139,7 @@ impl Seen {
 async fn kinds(minds: &Minds, input: Input, labels: Option<&[String]>) -> BTreeMap<String, f32> {
     let judgement = minds.judge(input).await;
     let mut kinds: BTreeMap<String, f32> = BTreeMap::new();
-    for span in known(&judgement.pii).into_iter().flatten().filter(|span| counts(labels, &span.label)) {
+    for span in judgement.pii.known().into_iter().flatten().filter(|span| counts(labels, &span.label)) {
         let surest = kinds.entry(span.label.to_string()).or_default();
         *surest = surest.max(span.score);
     }

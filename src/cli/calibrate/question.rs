@@ -1,7 +1,6 @@
 //! The questions whose threshold benign requests can calibrate, and how sure a mind was of each.
 
 use crate::cli::Failure;
-use crate::cli::judging::known;
 use crate::config::Mind;
 use crate::minds::{Judgement, Manifest, Task};
 
@@ -65,10 +64,10 @@ impl Question {
     /// personal data that count.
     pub(super) fn score(self, judgement: &Judgement, labels: Option<&[String]>) -> Result<f32, String> {
         match self {
-            Self::Jailbreak => Ok(known(&judgement.jailbreak)?.score),
-            Self::Harm => Ok(known(&judgement.harm)?.score),
+            Self::Jailbreak => Ok(judgement.jailbreak.known()?.score),
+            Self::Harm => Ok(judgement.harm.known()?.score),
             Self::Pii => {
-                let spans = known(&judgement.pii)?.iter().filter(|span| counts(labels, &span.label));
+                let spans = judgement.pii.known()?.iter().filter(|span| counts(labels, &span.label));
                 Ok(spans.map(|span| span.score).fold(0.0, f32::max))
             }
         }

@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Measured;
-use crate::cli::judging::known;
 use crate::config::COMPLEXITIES;
 use crate::eval::{Report, intent, jailbreak, pii, similarity};
 use crate::minds::Judgement;
@@ -52,7 +51,7 @@ impl Measured for Intent {
 
     fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<intent::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let intent = known(&judgement.intent)?;
+        let intent = judgement.intent.known()?;
         let (predicted, confidence) = intent.category();
         let said = intent.complexity.zip(intent.complexity());
         let complexity = row.complexity().zip(said).map(|(truth, ([simple, _, hard], (label, _)))| {
@@ -120,7 +119,7 @@ impl Measured for Jailbreak {
 
     fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<jailbreak::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let given = known(&judgement.jailbreak)?;
+        let given = judgement.jailbreak.known()?;
         let harm = judgement.harm.verdict();
         Ok(jailbreak::Row {
             attack: jailbreak::Said {
@@ -176,7 +175,7 @@ impl Measured for Pii {
 
     fn outcome(row: Annotated, judgements: &[Judgement]) -> Result<pii::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let found = known(&judgement.pii)?.iter();
+        let found = judgement.pii.known()?.iter();
         let found = found.map(|span| pii::Span { start: span.start, end: span.end, label: span.label.to_string() });
         let gold = row.spans.into_iter().map(|span| pii::Span { start: span.start, end: span.end, label: span.label });
         let (gold, found) = (gold.collect(), found.collect());
@@ -215,7 +214,7 @@ impl Measured for Similarity {
 
     fn outcome(row: Pair, judgements: &[Judgement]) -> Result<similarity::Row, String> {
         let [a, b] = judgements else { return Err("nothing".to_owned()) };
-        let (a, b) = (known(&a.embedding)?, known(&b.embedding)?);
+        let (a, b) = (a.embedding.known()?, b.embedding.known()?);
         let cosine = a.vector.iter().zip(b.vector.iter()).map(|(a, b)| f64::from(a * b)).sum();
         Ok(similarity::Row { truth: row.score, cosine, source: row.source, domain: row.domain })
     }

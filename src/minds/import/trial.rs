@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::{Mind, Provider};
 use crate::minds::engine::{Row, Session};
 use crate::minds::reading::Reader;
-use crate::minds::{Given, Input, Minds, Part, Task, Unavailable};
+use crate::minds::{Input, Minds, Part, Task, Unavailable};
 
 /// Empty, short, of several scripts and families of characters.
 pub(super) const TEXTS: [&str; 9] = [
@@ -192,18 +192,9 @@ pub(super) fn judged(models_dir: &Path, name: &str, task: Task) -> Result<(), St
         if !inside {
             return Err(format!("on {text:?}: a span leads outside the text"));
         }
-        let off = [
-            matches!(judgement.intent, Given::Off),
-            matches!(judgement.jailbreak, Given::Off),
-            matches!(judgement.pii, Given::Off),
-            matches!(judgement.embedding, Given::Off),
-        ];
-        let failed = judgement.unavailable().find(|(_, why)| *why != Unavailable::UnreadableLanguage);
-        if let Some((_, why)) = failed {
+        let foreign = Unavailable::UnreadableLanguage.to_string();
+        if let Some(why) = judgement.silent(task).filter(|why| *why != foreign) {
             return Err(format!("on {text:?}: no verdict, because of {why}"));
-        }
-        if off.iter().all(|off| *off) {
-            return Err(format!("on {text:?}: the mind was not asked"));
         }
     }
     Ok(())
