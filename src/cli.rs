@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::de::{self, DeserializeOwned, IntoDeserializer};
 
 mod bench;
 mod calibrate;
@@ -127,12 +128,25 @@ pub fn run() -> ExitCode {
     })
 }
 
+/// A value spelled as configurations and manifests spell it.
+fn named<T: DeserializeOwned>(text: &str) -> Result<T, de::value::Error> {
+    T::deserialize(text.into_deserializer())
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::config::Provider;
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_right_ones() {
+        assert_eq!(super::named::<Provider>("cuda").unwrap(), Provider::Cuda);
+        let said = super::named::<Provider>("gpu").unwrap_err().to_string();
+        assert!(["`gpu`", "cpu", "cuda", "tensorrt"].iter().all(|name| said.contains(name)), "{said}");
     }
 }

@@ -43,6 +43,27 @@ impl Report {
         self.set(&format!("{key}_exact_ci95"), ends);
     }
 
+    /// What `measure` says of the rows with each value of a field, as `key`; nothing where no row
+    /// has the field.
+    pub fn by<'a, R>(
+        &mut self,
+        key: &str,
+        rows: &'a [R],
+        field: impl Fn(&'a R) -> Option<&'a str>,
+        measure: impl Fn(&[&'a R]) -> Self,
+    ) {
+        let mut groups: BTreeMap<&str, Vec<&R>> = BTreeMap::new();
+        for row in rows {
+            if let Some(name) = field(row) {
+                groups.entry(name).or_default().push(row);
+            }
+        }
+        if !groups.is_empty() {
+            let parts = groups.into_iter().map(|(name, rows)| (name.to_owned(), measure(&rows).into_json()));
+            self.set(key, parts.collect::<Map<_, _>>());
+        }
+    }
+
     /// Adds everything `other` says.
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);
@@ -55,15 +76,4 @@ impl Report {
 
 fn rounded(value: Option<f64>) -> Value {
     value.filter(|value| value.is_finite()).map_or(Value::Null, |value| ((value * 1e6).round() / 1e6 + 0.0).into())
-}
-
-/// Rows by the value of a field; rows without it are left out.
-pub fn groups<'a, R>(rows: &'a [R], field: impl Fn(&'a R) -> Option<&'a str>) -> BTreeMap<&'a str, Vec<&'a R>> {
-    let mut groups: BTreeMap<&str, Vec<&R>> = BTreeMap::new();
-    for row in rows {
-        if let Some(name) = field(row) {
-            groups.entry(name).or_default().push(row);
-        }
-    }
-    groups
 }

@@ -7,7 +7,7 @@ mod metrics;
 mod minds;
 mod record;
 
-pub use drift::{BUCKETS, Scores};
+pub use drift::Scores;
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, Metrics};
 pub use minds::MindMetrics;

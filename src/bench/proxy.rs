@@ -1,5 +1,5 @@
 //! What the gateway costs: latency against going direct, requests per second, memory, cold
-//! start; beside Envoy where its binary is given.
+//! start; beside Envoy where its binary is given. And how many known texts it judges a second.
 //!
 //! Everything is measured in one run, in short slices that take turns, so that a noisy
 //! machine is equally unkind to all. The gateway and Envoy are processes of their own; load
@@ -17,9 +17,9 @@ mod upstream;
 
 pub use report::Report;
 
-use load::{Connection, Slice};
+use load::{Call, Connection, Slice};
 use process::Process;
-use report::{Scenario, Target};
+use report::{Repeated, Scenario, Target};
 
 /// What to measure and for how long.
 #[derive(Clone, Debug)]
@@ -71,10 +71,15 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     }
     let mut targets = vec![("direct", upstream.addr)];
     targets.extend(processes.iter().map(|(name, process)| (*name, process.addr)));
-    for (stream, connections) in [(false, 1), (true, 1), (false, plan.connections), (true, plan.connections)] {
-        let scenario = Scenario::new(stream, connections);
+    let many = plan.connections;
+    for (call, connections) in [(Call::Whole, 1), (Call::Streamed, 1), (Call::Whole, many), (Call::Streamed, many)] {
+        let scenario = Scenario::new(call, connections);
         progress(&format!("measuring {}", scenario.title()));
         report.scenarios.push(measure(plan, scenario, &targets).await?);
+    }
+    if let Some((name, process)) = processes.iter().find(|(name, _)| *name == report::MOM_WITH_MINDS) {
+        progress("measuring repeated /v1/classify");
+        report.repeated = Some(repeated(plan, name, process.addr).await?);
     }
     report.memory = processes.iter().map(|(name, process)| (*name, process.resident())).collect();
     Ok(report)
@@ -102,31 +107,49 @@ async fn measure(
 ) -> Result<Scenario, BenchError> {
     let mut connections = Vec::new();
     for (name, addr) in targets {
-        let mut pool = Vec::new();
-        for _ in 0..scenario.connections {
-            pool.push(Connection::open(*addr).await.map_err(|error| BenchError::Exchange { target: name, error })?);
-        }
+        let mut pool = open(name, *addr, scenario.connections).await?;
         // A warm-up: connections upstream, code paths, the minds' buffers.
-        slice(&mut pool, name, scenario.stream, plan.slice).await?;
+        slice(&mut pool, name, scenario.call, plan.slice).await?;
         connections.push(pool);
         scenario.targets.push(Target::new(name));
     }
     for round in 0..plan.rounds {
         for turn in 0..targets.len() {
             let index = (round + turn) % targets.len();
-            let slice = slice(&mut connections[index], targets[index].0, scenario.stream, plan.slice).await?;
+            let slice = slice(&mut connections[index], targets[index].0, scenario.call, plan.slice).await?;
             scenario.targets[index].add(slice);
         }
     }
     Ok(scenario)
 }
 
+/// The same texts again and again. Each has been judged before.
+async fn repeated(plan: &Plan, name: &'static str, addr: SocketAddr) -> Result<Repeated, BenchError> {
+    let failed = |error| BenchError::Exchange { target: name, error };
+    let mut pool = open(name, addr, plan.connections).await?;
+    for _ in 0..load::REPEATED {
+        pool[0].ask(Call::Classify).await.map_err(failed)?;
+        if pool[0].said(b"\"unavailable\"") {
+            return Err(failed(io::Error::other("a verdict is unavailable: nothing to remember")));
+        }
+    }
+    slice(&mut pool, name, Call::Classify, plan.slice).await?;
+    let mut slices = Vec::new();
+    for _ in 0..plan.rounds {
+        slices.push(slice(&mut pool, name, Call::Classify, plan.slice).await?);
+    }
+    Ok(Repeated { connections: plan.connections, slices })
+}
+
+async fn open(name: &'static str, addr: SocketAddr, connections: usize) -> Result<Vec<Connection>, BenchError> {
+    let mut pool = Vec::new();
+    for _ in 0..connections {
+        pool.push(Connection::open(addr).await.map_err(|error| BenchError::Exchange { target: name, error })?);
+    }
+    Ok(pool)
+}
+
 /// All connections of one target, each asking again and again until the time is over.
-async fn slice(
-    pool: &mut [Connection],
-    target: &'static str,
-    stream: bool,
-    time: Duration,
-) -> Result<Slice, BenchError> {
-    load::slice(pool, stream, time).await.map_err(|error| BenchError::Exchange { target, error })
+async fn slice(pool: &mut [Connection], target: &'static str, call: Call, time: Duration) -> Result<Slice, BenchError> {
+    load::slice(pool, call, time).await.map_err(|error| BenchError::Exchange { target, error })
 }

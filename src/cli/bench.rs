@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::Failure;
 use super::judging::Choice;
+use super::{Failure, named};
 use crate::bench::{minds, proxy};
 use crate::config::{Provider, parse_duration};
 use crate::shutdown;
@@ -24,7 +24,8 @@ enum What {
     /// Beside the minds runs a naive stack, one session for each mind, so that the gain reads as
     /// a ratio: a noisy machine is equally unkind to both.
     Minds(MindsArgs),
-    /// Latency added to going direct, requests per second, memory and cold start.
+    /// Latency added to going direct, requests per second, memory and cold start; with the minds
+    /// on also how many known texts `/v1/classify` judges a second.
     ///
     /// Starts a loopback upstream and the gateway (a child process of this binary, minds off
     /// and on), and Envoy where its binary is given. Short slices take turns, so that a noisy
@@ -34,9 +35,10 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct MindsArgs {
-    /// Run on this execution provider. One that cannot be used is told, and the next is measured.
-    #[arg(long, value_name = "PROVIDER")]
-    provider: Option<Device>,
+    /// Run on this execution provider: cpu, cuda or tensorrt. One that cannot be used is told, and
+    /// the next is measured.
+    #[arg(long, value_name = "PROVIDER", value_parser = named::<Provider>)]
+    provider: Option<Provider>,
     /// How long a row takes, in seconds; long requests may need more.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
@@ -52,25 +54,6 @@ struct MindsArgs {
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
-}
-
-/// An execution provider, as the command line spells it.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Device {
-    Cpu,
-    Cuda,
-    Tensorrt,
-}
-
-impl Device {
-    /// Itself, then what takes over where it cannot be used.
-    fn providers(self) -> Vec<Provider> {
-        match self {
-            Self::Cpu => vec![Provider::Cpu],
-            Self::Cuda => vec![Provider::Cuda, Provider::Cpu],
-            Self::Tensorrt => vec![Provider::Tensorrt, Provider::Cuda, Provider::Cpu],
-        }
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,8 +89,11 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
     let mut choice = Choice::new(args.config.as_deref())?;
     let clients = args.clients.map(usize::from);
     choice.be_patient(clients.unwrap_or(minds::MOST_CLIENTS));
-    if let Some(device) = args.provider {
-        choice.minds.values_mut().for_each(|mind| mind.execution_providers = device.providers());
+    if let Some(provider) = args.provider {
+        // What cannot be used, the next takes over.
+        let mut providers = vec![Provider::Tensorrt, Provider::Cuda, Provider::Cpu];
+        providers.drain(..providers.iter().position(|one| *one == provider).unwrap_or(0));
+        choice.minds.values_mut().for_each(|mind| mind.execution_providers.clone_from(&providers));
     }
     if choice.names().next().is_none() {
         return Err(Failure::config("the configuration switches every mind off"));

@@ -6,7 +6,9 @@ use clap::Subcommand;
 
 use super::Failure;
 
+mod again;
 mod answer;
+mod question;
 mod thresholds;
 
 #[derive(Debug, clap::Args)]

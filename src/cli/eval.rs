@@ -5,16 +5,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Subcommand;
-use futures_util::StreamExt;
-use futures_util::stream;
-
 use super::Failure;
-use super::judging::{self, Choice, IN_FLIGHT};
-use super::progress::Progress;
+use super::judging::{self, Choice};
 use super::rows;
 use crate::eval::Report;
-use crate::minds::{Given, Input, Judgement, Minds, Part};
+use crate::minds::{Input, Judgement, Minds, Part};
+use clap::Subcommand;
 
 mod tasks;
 
@@ -28,7 +24,8 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Prints one JSON object. Numbers come with a 95 % bootstrap interval where one makes sense (KEY_ci95),
 shares that may rest on next to nothing also with an exact one (KEY_exact_ci95), and all of it again by
-`source` and `domain` where rows carry them; jailbreak also by the windows of a request (1, 2-8, 9+).
+`source` and `domain` where rows carry them; jailbreak also by the windows of a request (1, 2-8, 9+), and
+`harm`, the guard's second question, over the rows that carry `harm`.
 `n` counts the rows that got a verdict; `unavailable` counts, by reason, those that got none, `dropped`
 those whose label the task does not know, `bad_rows` those that could not be read (they make the exit
 code 1, and so does having no row to measure). Nothing is fitted on the data.
@@ -42,7 +39,8 @@ Examples:
 enum Task {
     /// Category and complexity: rows of `text` and `label`, `complexity` or both.
     Intent(Data),
-    /// Jailbreak and prompt injection: rows of `text` and `attack` (0/1), or `label`.
+    /// Jailbreak and prompt injection: rows of `text` and `attack` (0/1), or `label`; `harm` (0/1)
+    /// where it is known whether the person asks for something harmful.
     Jailbreak(Data),
     /// Personal data: rows of `text`, `spans` [{start, end, label}] in code points; scored strictly.
     Pii(Data),
@@ -125,30 +123,13 @@ fn measure<T: Measured>(data: &Data) -> Result<ExitCode, Failure> {
 }
 
 async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::Outcome, String>> {
-    let mut progress = Progress::new("rows");
-    let judged = stream::iter(rows).map(|row| async move {
+    let outcome = |row| async move {
         let mut judgements = Vec::new();
         for text in T::texts(&row) {
             let part = Part::alone(text);
             judgements.push(minds.judge(Input { parts: vec![part], not_text: false }).await);
         }
         T::outcome(row, &judgements)
-    });
-    let mut outcomes = Vec::new();
-    let mut judged = std::pin::pin!(judged.buffered(IN_FLIGHT));
-    while let Some(outcome) = judged.next().await {
-        outcomes.push(outcome);
-        progress.step();
-    }
-    progress.finish();
-    outcomes
-}
-
-/// The verdict, or the reason's name.
-fn verdict<T>(given: &Given<T>) -> Result<&T, String> {
-    match given {
-        Given::Verdict(verdict) => Ok(verdict),
-        Given::Off => Err("off".to_owned()),
-        Given::Unavailable(why) => Err(why.to_string()),
-    }
+    };
+    judging::each(rows, "rows", outcome).await
 }

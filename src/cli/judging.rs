@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
+
 use super::Failure;
-use super::progress::{self, LOADING};
+use super::progress::{self, LOADING, Progress};
 use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, MindFolders, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds};
 
@@ -16,6 +18,7 @@ pub(super) const IN_FLIGHT: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What to load.
+#[derive(Clone)]
 pub(super) struct Choice {
     pub(super) models_dir: PathBuf,
     pub(super) minds: BTreeMap<String, Mind>,
@@ -112,4 +115,22 @@ fn shipped(role: &str) -> Mind {
 /// The runtime of a command that judges.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?)
+}
+
+/// Does `work` with every item, as many at once as the minds can batch, and tells how far it is.
+/// Answers stand in the order of the items.
+pub(super) async fn each<T, F: Future>(
+    items: impl IntoIterator<Item = T>,
+    what: &'static str,
+    work: impl Fn(T) -> F,
+) -> Vec<F::Output> {
+    let mut progress = Progress::new(what);
+    let mut done = Vec::new();
+    let mut working = std::pin::pin!(stream::iter(items).map(work).buffered(IN_FLIGHT));
+    while let Some(one) = working.next().await {
+        done.push(one);
+        progress.step();
+    }
+    progress.finish();
+    done
 }

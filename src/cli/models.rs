@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::judging::{self, Choice};
 use crate::minds::registry::{self, Entry};
-use crate::minds::{Given, Input, Judgement, Part, Task};
+use crate::minds::{Input, Part};
 
 mod import;
 
@@ -131,28 +131,11 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
     let text = "Who wrote the novel, and in which year?".to_owned();
     let part = Part::alone(text);
     let judgement = runtime.block_on(minds.judge(Input { parts: vec![part], not_text: false }));
-    if let Some(why) = silent(&judgement, folder.manifest.task) {
+    if let Some(why) = judgement.silent(folder.manifest.task) {
         return Err(format!("{}: the self-test got no verdict: {why}", folder.graph().display()));
     }
     let status = minds.status().pop().ok_or("the mind is not loaded")?;
     let (provider, first) = (status.provider, status.warm_up.as_secs_f64() * 1e3);
     let usual = judgement.timings.total.as_secs_f64() * 1e3;
     Ok(format!("on {provider}, first inference {first:.1} ms, next {usual:.1} ms"))
-}
-
-/// Why the mind with this task said nothing.
-fn silent(judgement: &Judgement, task: Task) -> Option<String> {
-    fn why<T>(given: &Given<T>) -> Option<String> {
-        match given {
-            Given::Verdict(_) => None,
-            Given::Off => Some("off".to_owned()),
-            Given::Unavailable(why) => Some(why.to_string()),
-        }
-    }
-    match task {
-        Task::Intent => why(&judgement.intent),
-        Task::Jailbreak => why(&judgement.jailbreak),
-        Task::Pii => why(&judgement.pii),
-        Task::Similarity => why(&judgement.embedding),
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::stats::{Ranked, f1, ratio};
-use super::{Report, binomial, groups};
+use super::{Report, binomial};
 
 /// Bins of the calibration error.
 const BINS: usize = 15;
@@ -47,15 +47,8 @@ pub fn report(rows: &[Row]) -> Report {
         report.set("recall_exact_ci95", recall_intervals(&categories));
         report.set("confusion", confusion(&categories));
     }
-    for (key, by) in [
-        ("by_source", groups(rows, |row| row.source.as_deref())),
-        ("by_domain", groups(rows, |row| row.domain.as_deref())),
-    ] {
-        if !by.is_empty() {
-            let parts = by.into_iter().map(|(name, rows)| (name.to_owned(), measure(&rows).into_json()));
-            report.set(key, parts.collect::<serde_json::Map<_, _>>());
-        }
-    }
+    report.by("by_source", rows, |row| row.source.as_deref(), measure);
+    report.by("by_domain", rows, |row| row.domain.as_deref(), measure);
     report
 }
 

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::Report;
 use super::stats::{f1, ratio};
-use super::{Report, groups};
 
 const ADDRESS: &str = "STREET_ADDRESS";
 /// What may go on an address.
@@ -68,15 +68,8 @@ pub fn report(rows: &[Row], known: &BTreeSet<String>) -> Report {
     let all: Vec<&Counted<'_>> = counted.iter().collect();
     let mut report = measure(&all);
     report.set("by_label", by_label(&all));
-    for (key, by) in [
-        ("by_source", groups(&counted, |counted| counted.row.source.as_deref())),
-        ("by_domain", groups(&counted, |counted| counted.row.domain.as_deref())),
-    ] {
-        if !by.is_empty() {
-            let parts = by.into_iter().map(|(name, rows)| (name.to_owned(), measure(&rows).into_json()));
-            report.set(key, parts.collect::<Map<_, _>>());
-        }
-    }
+    report.by("by_source", &counted, |counted| counted.row.source.as_deref(), measure);
+    report.by("by_domain", &counted, |counted| counted.row.domain.as_deref(), measure);
     report
 }
 

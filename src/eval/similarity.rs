@@ -1,9 +1,7 @@
 //! Similarity of pairs.
 
-use serde_json::Map;
-
+use super::Report;
 use super::stats::{Pairs, Ranked};
-use super::{Report, groups};
 
 /// One pair.
 #[derive(Clone, Debug)]
@@ -19,15 +17,8 @@ pub struct Row {
 pub fn report(rows: &[Row]) -> Report {
     let all: Vec<&Row> = rows.iter().collect();
     let mut report = measure(&all);
-    for (key, by) in [
-        ("by_source", groups(rows, |row| row.source.as_deref())),
-        ("by_domain", groups(rows, |row| row.domain.as_deref())),
-    ] {
-        if !by.is_empty() {
-            let parts = by.into_iter().map(|(name, rows)| (name.to_owned(), measure(&rows).into_json()));
-            report.set(key, parts.collect::<Map<_, _>>());
-        }
-    }
+    report.by("by_source", rows, |row| row.source.as_deref(), measure);
+    report.by("by_domain", rows, |row| row.domain.as_deref(), measure);
     report
 }
 

@@ -69,7 +69,7 @@ impl Budget {
     }
 
     /// The most of `requests` that may be flagged.
-    fn allows(self, requests: usize) -> usize {
+    pub fn allows(self, requests: usize) -> usize {
         // 0.7 % of 1000 is 7, whatever floating point makes of it.
         (self.0 * requests as f64 + 1e-9) as usize
     }
@@ -100,9 +100,13 @@ impl FromStr for Budget {
 impl Point {
     /// `scores`: one a request; `None` for no requests.
     fn at(threshold: f32, scores: &[f32]) -> Option<Self> {
-        let flagged = scores.iter().filter(|score| **score >= threshold).count();
-        let ci95 = binomial::interval(flagged, scores.len())?;
-        Some(Self { threshold, flagged, requests: scores.len(), ci95 })
+        Self::new(threshold, scores.iter().filter(|score| **score >= threshold).count(), scores.len())
+    }
+
+    /// `None` for no requests.
+    pub fn new(threshold: f32, flagged: usize, requests: usize) -> Option<Self> {
+        let ci95 = binomial::interval(flagged, requests)?;
+        Some(Self { threshold, flagged, requests, ci95 })
     }
 
     pub fn share(&self) -> f64 {

@@ -153,9 +153,9 @@ impl Loaded {
         for (chosen, status) in family.iter().zip(status) {
             self.metrics.runs_on(&status.name, status.provider);
             status.refused.iter().for_each(|refusal| self.metrics.fell_back(&status.name, refusal.provider));
-            let manifest = &chosen.folder.manifest;
-            if manifest.task != Task::Similarity {
-                self.scores.push((manifest.task, self.metrics.watch(&status.name, &manifest.score_reference)));
+            let task = chosen.folder.manifest.task;
+            if task != Task::Similarity {
+                self.scores.push((task, self.metrics.watch(&status.name)));
             }
         }
     }

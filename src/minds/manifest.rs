@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 use super::name::MindName;
 use super::tags::Tags;
 use super::verdict::COMPLEXITIES;
-use crate::telemetry::BUCKETS;
 
 /// The label that every jailbreak mind has; all its others are attacks.
 pub(super) const BENIGN: &str = "benign";
@@ -47,10 +46,6 @@ pub struct Manifest {
     /// changes no score: int8 graphs with static activation scales, float graphs.
     #[serde(default)]
     pub batch_invariant: bool,
-    /// Shares of the scores by bucket (`telemetry::drift`) on the text that the threshold was
-    /// chosen on; empty where unknown.
-    #[serde(default)]
-    pub score_reference: Vec<f64>,
     /// By task; 0..1, for `similarity` -1..1.
     #[serde(default)]
     pub thresholds: BTreeMap<String, f32>,
@@ -248,12 +243,6 @@ impl Folder {
         }
         if let Some((head, _)) = manifest.temperature.iter().find(|(_, value)| value.is_nan() || **value <= 0.0) {
             return Some(format!("temperature.{head} must be above 0"));
-        }
-        let reference = &manifest.score_reference;
-        if !reference.is_empty()
-            && (reference.len() != BUCKETS || reference.iter().any(|share| !(0.0..=1.0).contains(share)))
-        {
-            return Some(format!("score_reference must be {BUCKETS} shares between 0 and 1"));
         }
         if manifest.roc.iter().flatten().any(|value| !(0.0..=1.0).contains(value)) {
             return Some(

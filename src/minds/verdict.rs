@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::manifest::Task;
 /// In score order.
 pub use crate::config::COMPLEXITIES;
 use crate::openai::judged::{Place, Source};
@@ -30,6 +31,15 @@ impl<T> Given<T> {
         match self {
             Self::Unavailable(why) => Some(why),
             Self::Off | Self::Verdict(_) => None,
+        }
+    }
+
+    /// The verdict, or the name of the reason why there is none.
+    pub fn known(&self) -> Result<&T, String> {
+        match self {
+            Self::Verdict(verdict) => Ok(verdict),
+            Self::Off => Err("off".to_owned()),
+            Self::Unavailable(why) => Err(why.to_string()),
         }
     }
 }
@@ -190,6 +200,16 @@ impl Judgement {
             (&names.embedding, self.embedding.unavailable()),
         ];
         all.into_iter().filter_map(|(name, why)| Some((&**name, *why?)))
+    }
+
+    /// Why the mind with this task gave no verdict.
+    pub fn silent(&self, task: Task) -> Option<String> {
+        match task {
+            Task::Intent => self.intent.known().err(),
+            Task::Jailbreak => self.jailbreak.known().err(),
+            Task::Pii => self.pii.known().err(),
+            Task::Similarity => self.embedding.known().err(),
+        }
     }
 
     /// Mind and label of each verdict, for counting: a category, `jailbreak` or `benign`,

@@ -1,7 +1,8 @@
-//! Whether a mind's scores still look as they did where it was calibrated.
+//! Whether a mind's scores still look as they did after the start.
 //!
-//! A threshold is chosen on some traffic; when the scores of today's traffic fall into other
-//! buckets, it deserves a second look. Judges no verdict and keeps no text.
+//! A threshold is chosen on some traffic; when scores begin to fall into other buckets, it
+//! deserves a second look. Judges no verdict, keeps no text, and remembers nothing across
+//! restarts.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +12,9 @@ use prometheus_client::metrics::histogram::Histogram;
 /// Upper edges of the buckets, all but the last: dense where guards put most of their scores.
 pub(super) const EDGES: [f64; 10] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.98];
 
-/// How many buckets a reference has.
-pub const BUCKETS: usize = EDGES.len() + 1;
+const BUCKETS: usize = EDGES.len() + 1;
 
-/// Scores that make up the present, and the reference where none was shipped.
+/// Scores that make up the present, and the reference.
 const RECENT: usize = 1000;
 
 /// Fewer recent scores than this say nothing.
@@ -25,12 +25,12 @@ const ENOUGH: usize = 200;
 pub struct Scores {
     pub(super) mind: Arc<str>,
     histogram: Histogram,
-    shipped: bool,
     watch: Mutex<Watch>,
 }
 
 #[derive(Debug, Default)]
 struct Watch {
+    /// The first scores after the start.
     reference: Counts,
     /// Buckets of the latest scores, oldest first.
     recent: VecDeque<u8>,
@@ -42,10 +42,8 @@ struct Watch {
 struct Counts([f64; BUCKETS]);
 
 impl Scores {
-    pub(super) fn new(mind: Arc<str>, histogram: Histogram, reference: &[f64]) -> Self {
-        let mut watch = Watch::default();
-        watch.reference.0.iter_mut().zip(reference).for_each(|(count, share)| *count = share * RECENT as f64);
-        Self { mind, histogram, shipped: !reference.is_empty(), watch: Mutex::new(watch) }
+    pub(super) fn new(mind: Arc<str>, histogram: Histogram) -> Self {
+        Self { mind, histogram, watch: Mutex::default() }
     }
 
     pub fn observe(&self, score: f32) {
@@ -53,7 +51,7 @@ impl Scores {
         self.histogram.observe(score);
         let bucket = EDGES.partition_point(|edge| score > *edge);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.shipped && watch.reference.total() < RECENT as f64 {
+        if watch.reference.total() < RECENT as f64 {
             watch.reference.0[bucket] += 1.0;
             return;
         }
@@ -64,11 +62,6 @@ impl Scores {
         {
             watch.present.0[usize::from(oldest)] -= 1.0;
         }
-    }
-
-    /// What the present is compared with: the `manifest`'s scores, or those after the `start`.
-    pub(super) fn reference(&self) -> &'static str {
-        if self.shipped { "manifest" } else { "start" }
     }
 
     /// The population stability index: 0 when every bucket has the share it had; up to about
@@ -99,8 +92,8 @@ impl Counts {
 mod tests {
     use super::*;
 
-    fn scores(reference: &[f64]) -> Scores {
-        Scores::new("mind".into(), Histogram::new(EDGES), reference)
+    fn scores() -> Scores {
+        Scores::new("mind".into(), Histogram::new(EDGES))
     }
 
     /// `attacks` of a hundred scores are high, the others low.
@@ -112,16 +105,16 @@ mod tests {
 
     #[test]
     fn the_same_traffic_does_not_drift() {
-        let scores = scores(&[]);
+        let scores = scores();
         traffic(&scores, RECENT, 2);
         assert_eq!(scores.drift(), None);
         traffic(&scores, RECENT, 2);
-        assert!(scores.drift().unwrap() < 1e-9 && scores.reference() == "start");
+        assert!(scores.drift().unwrap() < 1e-9);
     }
 
     #[test]
     fn other_traffic_does_and_the_past_is_forgotten() {
-        let scores = scores(&[]);
+        let scores = scores();
         traffic(&scores, 2 * RECENT, 2);
         traffic(&scores, RECENT, 30);
         assert!(scores.drift().unwrap() > 0.25);
@@ -130,21 +123,19 @@ mod tests {
     }
 
     #[test]
-    fn a_shipped_reference_counts_from_the_first_score() {
-        let mut reference = [0.0; BUCKETS];
-        (reference[0], reference[9]) = (0.98, 0.02);
-        let scores = scores(&reference);
-        traffic(&scores, ENOUGH, 2);
-        assert!(scores.drift().unwrap() < 0.1 && scores.reference() == "manifest");
-        traffic(&scores, RECENT, 50);
-        assert!(scores.drift().unwrap() > 1.0);
+    fn it_says_something_from_enough_scores_on() {
+        let scores = scores();
+        traffic(&scores, RECENT + ENOUGH - 1, 2);
+        assert_eq!(scores.drift(), None);
+        scores.observe(0.001);
+        assert!(scores.drift().unwrap() < 0.1);
     }
 
     #[test]
     fn a_score_on_an_edge_belongs_below_it() {
-        let scores = scores(&[1.0]);
+        let scores = scores();
         [0.0, 0.01, 1.0].into_iter().for_each(|score| scores.observe(score));
         let watch = scores.watch.lock().unwrap();
-        assert_eq!((watch.present.0[0], watch.present.0[BUCKETS - 1]), (2.0, 1.0));
+        assert_eq!((watch.reference.0[0], watch.reference.0[BUCKETS - 1]), (2.0, 1.0));
     }
 }

@@ -29,7 +29,7 @@ pub struct MindMetrics {
     cache_bytes: Gauge,
     pass_seconds: Histograms<ProviderLabel>,
     scores: Histograms<MindLabel>,
-    drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
+    drift: Family<MindLabel, Gauge<f64, AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,13 +54,6 @@ struct Lookup {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MindLabel {
     mind: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DriftLabels {
-    mind: String,
-    /// `manifest` or `start`.
-    reference: &'static str,
 }
 
 impl Default for MindMetrics {
@@ -127,18 +120,16 @@ impl MindMetrics {
         self.pass_seconds.get_or_create(&label).observe(took.as_secs_f64());
     }
 
-    /// Begins to watch a mind's scores. `reference`: their shares by bucket where the mind was
-    /// calibrated; empty where nobody knows.
-    pub fn watch(&self, mind: &Arc<str>, reference: &[f64]) -> Scores {
+    /// Begins to watch a mind's scores.
+    pub fn watch(&self, mind: &Arc<str>) -> Scores {
         let histogram = self.scores.get_or_create(&MindLabel { mind: mind.to_string() }).clone();
-        Scores::new(Arc::clone(mind), histogram, reference)
+        Scores::new(Arc::clone(mind), histogram)
     }
 
     /// Publishes how far the watched scores have moved, once there are enough of them.
     pub fn drift(&self, scores: &Scores) {
         if let Some(drift) = scores.drift() {
-            let labels = DriftLabels { mind: scores.mind.to_string(), reference: scores.reference() };
-            self.drift.get_or_create(&labels).set(drift);
+            self.drift.get_or_create(&MindLabel { mind: scores.mind.to_string() }).set(drift);
         }
     }
 }

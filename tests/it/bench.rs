@@ -35,7 +35,9 @@ fn every_row_has_what_it_says_and_its_ratio() {
     ] {
         let row = row(key);
         assert_eq!((row["tokens"].as_f64(), &row["incomplete"]), (Some(tokens), &json!(0)), "{row}");
-        assert!(row["value"].as_f64().unwrap() > 0.0 && row["met"].is_boolean() && row["gain"].is_number(), "{row}");
+        assert!(row["value"].as_f64().unwrap() > 0.0 && row["gain"].is_number(), "{row}");
+        // What repeated requests have to reach, they have to reach over HTTP.
+        assert_eq!(row["met"].is_boolean(), key != "repeated_per_second", "{row}");
     }
     // One pass for both minds against one for each.
     assert!(row("short_p50_ms")["gain"].as_f64().unwrap() > 1.0, "{report}");

@@ -51,6 +51,20 @@ fn the_lines_to_paste_keep_the_budget() {
 }
 
 #[test]
+fn the_second_question_has_a_threshold_of_its_own() {
+    let low = with_minds("[minds.jailbreak]\nharm_threshold = 0.0001");
+    let (code, answer) = thresholds(BENIGN, &["--budget", "2%", "--harm", "--config", low.path().to_str().unwrap()]);
+    assert_eq!((code, &answer["key"], &answer["n"]), (Some(0), &json!("harm_threshold"), &json!(200)), "{answer}");
+    assert!(answer["present"]["flagged"].as_u64().unwrap() > 100 && answer["change"] == "raise", "{answer}");
+    let pasted = answer["config"].as_str().unwrap();
+    assert!(pasted.starts_with("[minds.jailbreak]\nharm_threshold = "), "{pasted}");
+    let pasted = with_minds(pasted);
+    let (_, again) = thresholds(BENIGN, &["--budget", "2%", "--harm", "--config", pasted.path().to_str().unwrap()]);
+    let kept = ["threshold", "flagged"].map(|key| (again["present"][key].clone(), answer["advised"][key].clone()));
+    assert!(kept.iter().all(|(now, then)| now == then) && again["change"] == "keep", "{again}");
+}
+
+#[test]
 fn what_does_not_count_is_told() {
     let lines = format!(
         "{}\n{}\n{}\nno json\n{}\n",
@@ -98,6 +112,10 @@ fn personal_data_counts_by_its_surest_span() {
     assert!(highest[0].0 == 1 && highest[0].1 >= 0.9 && highest[1].1 < highest[0].1, "{highest:?}");
     let (_, strict) = thresholds(path, &["--budget", "1%", "--mind", "mom-pii-flash"]);
     assert!(strict["change"] == "raise" && strict["advised"]["flagged"] == 0, "{strict}");
+    let again = &strict["judged_again"];
+    assert_eq!((&again["present"]["flagged"], &again["present"]["labels"]), (&json!(1), &json!({"EMAIL_ADDRESS": 1})));
+    assert_eq!((&again["advised"]["flagged"], &again["advised"]["labels"]), (&json!(0), &json!({})), "{strict}");
+    assert!(!again["silenced"].as_array().unwrap().is_empty(), "{strict}");
 }
 
 #[test]
@@ -109,6 +127,7 @@ fn mistakes_are_told_in_one_line() {
         (vec!["--benign", BENIGN, "--budget", "0%"], 2, "above 0%"),
         (vec!["--benign", BENIGN, "--budget", "0.005"], 2, "percentage"),
         (vec!["--benign", BENIGN, "--budget", "1%", "--mind", "mom-brain-flash"], 1, "no guard"),
+        (vec!["--benign", BENIGN, "--budget", "1%", "--mind", "mom-pii-flash", "--harm"], 1, "harmful"),
         (vec!["--benign", BENIGN, "--budget", "1%", "--mind", "mom-nothing-flash"], 78, "mom-nothing-flash"),
     ] {
         let output = mom(&[&["calibrate", "thresholds"], &arguments[..]].concat(), "");

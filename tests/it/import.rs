@@ -256,9 +256,11 @@ fn an_imported_mind_is_listed_verified_and_replaced_only_by_force() {
 #[tokio::test]
 async fn the_gateway_routes_by_an_imported_minds_labels() {
     let place = Place::new();
-    place.imported("modernbert-sequence", "mom-brain-modern-flash", &[]);
+    let said = place.imported("modernbert-sequence", "mom-brain-modern-flash", &[]);
     let nowhere = Upstream::nowhere().await;
-    let minds = NO_MINDS.replacen("enabled = false", "model = \"mom-brain-modern-flash\"", 1);
+    let (_, to_paste) = said.split_once("\n\n").unwrap();
+    let minds = NO_MINDS.replacen("[minds.brain]\nenabled = false", to_paste, 1);
+    assert!(minds.contains("mom-brain-modern-flash"), "{said}");
     let stars = "[[routes]]\nname = \"stars\"\nwhen = { category = \"astrology\" }\ncandidates = [\"main\"]\n";
     let models_dir = place.models.path().display();
     let main = backend("main", nowhere, "");

@@ -23,6 +23,20 @@ const QUESTIONS: [&str; 4] = [
      try this year?",
 ];
 
+/// Texts that `/v1/classify` is asked again and again: the questions, each in several versions.
+pub(super) const REPEATED: usize = 16 * QUESTIONS.len();
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// A chat completion in one piece.
+    Whole,
+    /// A chat completion as a stream.
+    Streamed,
+    /// Verdicts, from `/v1/classify`.
+    Classify,
+}
+
 /// What one turn of one target gave.
 #[derive(Debug)]
 pub(super) struct Slice {
@@ -39,9 +53,9 @@ pub(super) struct Connection {
     asked: usize,
 }
 
-pub(super) async fn slice(pool: &mut [Connection], stream: bool, time: Duration) -> io::Result<Slice> {
+pub(super) async fn slice(pool: &mut [Connection], call: Call, time: Duration) -> io::Result<Slice> {
     let started = Instant::now();
-    let runs = join_all(pool.iter_mut().map(|connection| connection.ask_until(stream, started + time))).await;
+    let runs = join_all(pool.iter_mut().map(|connection| connection.ask_until(call, started + time))).await;
     let mut slice = Slice { first: Vec::new(), whole: Vec::new(), elapsed: started.elapsed() };
     for run in runs {
         let (first, whole): (Vec<_>, Vec<_>) = run?.into_iter().unzip();
@@ -58,18 +72,23 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024), asked: 0 })
     }
 
-    async fn ask_until(&mut self, stream: bool, end: Instant) -> io::Result<Vec<(Duration, Duration)>> {
+    /// Whether the last answer holds these bytes.
+    pub(super) fn said(&self, bytes: &[u8]) -> bool {
+        memmem::find(&self.buffer, bytes).is_some()
+    }
+
+    async fn ask_until(&mut self, call: Call, end: Instant) -> io::Result<Vec<(Duration, Duration)>> {
         let mut times = Vec::new();
         // At least once, so that a slice is never empty.
         while times.is_empty() || Instant::now() < end {
-            times.push(self.ask(stream).await?);
+            times.push(self.ask(call).await?);
         }
         Ok(times)
     }
 
     /// One request; the time to the first body byte and to the end of the answer.
-    pub(super) async fn ask(&mut self, stream: bool) -> io::Result<(Duration, Duration)> {
-        let request = request(QUESTIONS[self.asked % QUESTIONS.len()], stream);
+    pub(super) async fn ask(&mut self, call: Call) -> io::Result<(Duration, Duration)> {
+        let request = request(self.asked, call);
         self.asked += 1;
         let started = Instant::now();
         self.stream.write_all(request.as_bytes()).await?;
@@ -119,11 +138,43 @@ fn head(buffer: &[u8]) -> io::Result<Option<(usize, Option<usize>)>> {
     Ok(Some((end + 4, length)))
 }
 
-fn request(question: &str, stream: bool) -> String {
-    let body =
-        format!(r#"{{"model":"upstream","stream":{stream},"messages":[{{"role":"user","content":"{question}"}}]}}"#);
+/// `asked`: how many requests went before it.
+fn request(asked: usize, call: Call) -> String {
+    let question = QUESTIONS[asked % QUESTIONS.len()];
+    let chat = |stream: bool| {
+        format!(r#"{{"model":"upstream","stream":{stream},"messages":[{{"role":"user","content":"{question}"}}]}}"#)
+    };
+    let (path, body) = match call {
+        Call::Whole => ("chat/completions", chat(false)),
+        Call::Streamed => ("chat/completions", chat(true)),
+        Call::Classify => {
+            let version = asked % REPEATED / QUESTIONS.len();
+            ("classify", format!(r#"{{"id":{asked},"text":"{version}. {question}"}}"#))
+        }
+    };
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /v1/{path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn as_many_texts_are_repeated_as_it_says() {
+        let text = |asked| {
+            let request = request(asked, Call::Classify);
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("POST /v1/classify ") && head.ends_with(&body.len().to_string()), "{head}");
+            let line: serde_json::Value = serde_json::from_str(body).unwrap();
+            line["text"].as_str().unwrap().to_owned()
+        };
+        let texts: Vec<String> = (0..2 * REPEATED).map(text).collect();
+        assert_eq!(texts[..REPEATED], texts[REPEATED..]);
+        assert_eq!(texts.iter().collect::<HashSet<_>>().len(), REPEATED);
+    }
 }

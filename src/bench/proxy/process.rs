@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::BenchError;
-use super::load::Connection;
+use super::load::{Call, Connection};
 use crate::bench::host::Memory;
 
 /// A cold start that takes longer has failed.
@@ -95,7 +95,7 @@ impl Drop for Process {
 }
 
 async fn first_answer(addr: SocketAddr) -> io::Result<()> {
-    Connection::open(addr).await?.ask(false).await.map(drop)
+    Connection::open(addr).await?.ask(Call::Whole).await.map(drop)
 }
 
 /// A port that was free a moment ago.

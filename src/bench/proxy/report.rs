@@ -5,18 +5,23 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::load::Slice;
+use super::load::{Call, REPEATED, Slice};
 use crate::bench::percentile;
 
 pub(super) const MOM: &str = "mom, minds off";
 pub(super) const MOM_WITH_MINDS: &str = "mom, minds on";
 pub(super) const ENVOY: &str = "envoy";
 
+/// Repeated requests a second to reach, on two cores.
+const TARGET: f64 = 10_000.0;
+
 /// All that was measured.
 #[derive(Debug, Default)]
 pub struct Report {
     pub(super) connections: usize,
     pub(super) scenarios: Vec<Scenario>,
+    /// Where the minds are on.
+    pub(super) repeated: Option<Repeated>,
     /// Start of the process to the first relayed answer, median of several.
     pub(super) cold_start: Vec<(&'static str, Duration)>,
     /// Resident bytes after the load.
@@ -26,9 +31,16 @@ pub struct Report {
 /// One kind of load on every target; the first target is the direct way.
 #[derive(Debug)]
 pub(super) struct Scenario {
-    pub(super) stream: bool,
+    pub(super) call: Call,
     pub(super) connections: usize,
     pub(super) targets: Vec<Target>,
+}
+
+/// Texts that were judged before, over HTTP.
+#[derive(Debug)]
+pub(super) struct Repeated {
+    pub(super) connections: usize,
+    pub(super) slices: Vec<Slice>,
 }
 
 #[derive(Debug)]
@@ -51,12 +63,12 @@ struct Numbers {
 }
 
 impl Scenario {
-    pub(super) fn new(stream: bool, connections: usize) -> Self {
-        Self { stream, connections, targets: Vec::new() }
+    pub(super) fn new(call: Call, connections: usize) -> Self {
+        Self { call, connections, targets: Vec::new() }
     }
 
     pub(super) fn title(&self) -> String {
-        let kind = if self.stream { "streamed" } else { "whole" };
+        let kind = if self.call == Call::Streamed { "streamed" } else { "whole" };
         let plural = if self.connections == 1 { "" } else { "s" };
         format!("{kind} answers, {} connection{plural}", self.connections)
     }
@@ -76,6 +88,30 @@ impl Scenario {
             first_added_p50: paired(target, direct, |slice| &slice.first),
             per_second: whole.len() as f64 / elapsed.as_secs_f64(),
         }
+    }
+}
+
+impl Repeated {
+    fn times(&self) -> Vec<Duration> {
+        self.slices.iter().flat_map(|slice| slice.whole.iter().copied()).collect()
+    }
+
+    fn per_second(&self) -> f64 {
+        let elapsed: Duration = self.slices.iter().map(|slice| slice.elapsed).sum();
+        self.times().len() as f64 / elapsed.as_secs_f64()
+    }
+
+    fn met(&self) -> bool {
+        self.per_second() >= TARGET
+    }
+
+    fn to_json(&self) -> Value {
+        let mut times = self.times();
+        json!({
+            "connections": self.connections, "texts": REPEATED, "requests": times.len(),
+            "p50_us": round(percentile(&mut times, 0.5)), "p99_us": round(percentile(&mut times, 0.99)),
+            "requests_per_second": round(self.per_second()), "target": TARGET, "met": self.met(),
+        })
     }
 }
 
@@ -119,7 +155,8 @@ impl Report {
         let memory: serde_json::Map<String, Value> =
             self.memory.iter().map(|(name, bytes)| ((*name).to_owned(), json!(bytes.map(megabytes)))).collect();
         json!({
-            "connections": self.connections, "scenarios": scenarios, "cold_start_ms": start, "resident_mb": memory,
+            "connections": self.connections, "scenarios": scenarios,
+            "repeated_classify": self.repeated.as_ref().map(Repeated::to_json), "cold_start_ms": start, "resident_mb": memory,
             "cores": std::thread::available_parallelism().map(usize::from).ok(),
         })
     }
@@ -144,7 +181,7 @@ impl Scenario {
             json!({"added_p50": (p50 * 100.0).round() / 100.0, "requests_per_second": (per_second * 100.0).round() / 100.0})
         });
         json!({
-            "stream": self.stream, "connections": self.connections, "targets": targets, "mom_to_envoy": ratio
+            "stream": self.call == Call::Streamed, "connections": self.connections, "targets": targets, "mom_to_envoy": ratio
         })
     }
 }
@@ -179,6 +216,12 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
+        if let Some(repeated) = &self.repeated {
+            let met = if repeated.met() { "yes" } else { "NO" };
+            let (connections, per_second) = (repeated.connections, repeated.per_second());
+            writeln!(f, "POST /v1/classify, {REPEATED} texts again and again, {connections} connections, minds on")?;
+            writeln!(f, "  {per_second:.0} requests a second; target, two cores: ≥ {TARGET:.0}, met: {met}\n")?;
+        }
         writeln!(f, "  {:<16}{:>13}{:>13}", "", "cold start ms", "resident MB")?;
         for ((name, start), (_, memory)) in self.cold_start.iter().zip(&self.memory) {
             let memory = memory.map_or("unknown".to_owned(), |bytes| format!("{:.1}", megabytes(bytes)));
@@ -212,10 +255,24 @@ mod tests {
             direct.add(slice(&[1 + drift, 1 + drift, 9 + drift]));
             through.add(slice(&[3 + drift, 3 + drift, 12 + drift]));
         }
-        let scenario = Scenario { stream: false, connections: 1, targets: vec![direct, through] };
+        let scenario = Scenario { call: Call::Whole, connections: 1, targets: vec![direct, through] };
         let numbers = scenario.numbers(&scenario.targets[1]);
         assert!((numbers.added_p50 - 2000.0).abs() < 0.1, "{numbers:?}");
         assert_eq!((numbers.requests, numbers.per_second), (15, 3.0));
         assert_eq!(scenario.numbers(&scenario.targets[0]).added_p50, 0.0);
+    }
+
+    #[test]
+    fn a_rate_is_held_against_its_target() {
+        let of = |requests: usize| {
+            let slices = (0..2).map(|_| slice(&vec![1; requests])).collect();
+            Repeated { connections: 16, slices }.to_json()
+        };
+        let (fast, slow) = (of(10_000), of(9_999));
+        assert_eq!(
+            (&fast["requests"], &fast["requests_per_second"], &fast["met"]),
+            (&20_000.into(), &10_000.0.into(), &true.into())
+        );
+        assert_eq!((&slow["met"], &slow["target"]), (&false.into(), &10_000.0.into()));
     }
 }

@@ -6,8 +6,11 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use super::again::{Again, Seen};
+use super::question::Question;
 use crate::config::flash;
 use crate::learn::thresholds::{Advice, Budget, Change, Point, recall_at};
+use crate::minds::Input;
 
 /// Characters of a text that are shown.
 const SHOWN: usize = 200;
@@ -16,14 +19,25 @@ pub(super) struct Scored {
     /// As given, or the place of the line.
     pub(super) id: String,
     pub(super) score: f32,
+    /// What the guard read, shortened.
     pub(super) text: String,
+}
+
+impl Scored {
+    pub(super) fn new(score: f32, id: String, input: &Input) -> Self {
+        let parts: Vec<&str> = input.parts.iter().filter(|part| part.guarded).map(|part| part.text.as_str()).collect();
+        Self { id, score, text: shortened(&parts.join("\n")) }
+    }
 }
 
 pub(super) struct Answer {
     pub(super) mind: String,
     pub(super) role: String,
+    pub(super) question: Question,
     pub(super) budget: Budget,
     pub(super) advice: Advice,
+    /// For personal data.
+    pub(super) again: Option<Again>,
     pub(super) roc: Vec<[f32; 3]>,
     pub(super) repeated: usize,
     pub(super) bad: usize,
@@ -35,22 +49,20 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn to_json(&self, show: bool) -> Value {
         let point = |point: &Point| {
-            json!({
-                "threshold": plain(point.threshold), "flagged": point.flagged, "share": rounded(point.share()),
-                "ci95": [rounded(point.ci95.0), rounded(point.ci95.1)],
-                "recall": recall_at(&self.roc, point.threshold).map(plain),
-            })
+            let mut out = point_json(point);
+            out["recall"] = json!(recall_at(&self.roc, point.threshold).map(plain));
+            out
         };
         let top = self.top.iter().map(|scored| {
             let id = serde_json::from_str(&scored.id).unwrap_or_else(|_| Value::from(scored.id.as_str()));
             let mut one = json!({"id": id, "score": rounded(f64::from(scored.score))});
             if show {
-                one["text"] = shortened(&scored.text).into();
+                one["text"] = scored.text.as_str().into();
             }
             one
         });
         json!({
-            "mind": self.mind, "role": self.role, "budget": rounded(self.budget.share()),
+            "mind": self.mind, "role": self.role, "key": self.question.key(), "budget": rounded(self.budget.share()),
             "n": self.advice.present.requests, "repeated": self.repeated, "bad_rows": self.bad,
             "unavailable": self.unavailable,
             "change": word(self.advice.change),
@@ -59,6 +71,7 @@ impl Answer {
             "advised": self.advice.advised.as_ref().map(point),
             "within_budget": self.advice.within.as_ref().map(point),
             "proven": self.advice.proven.as_ref().map(point),
+            "judged_again": self.again.as_ref().map(Again::to_json),
             "n_needed": self.advice.requests_needed,
             "config": self.advice.advised.map(|point| self.config(point)),
             "highest": top.collect::<Vec<_>>(),
@@ -70,8 +83,9 @@ impl Answer {
         let n = present.requests;
         writeln!(
             out,
-            "{}, {n} benign requests, budget {}{}",
+            "{}{}, {n} benign requests, budget {}{}",
             self.mind,
+            if self.question == Question::Harm { ", harm" } else { "" },
             percent(self.budget.share()),
             self.left_out()
         )?;
@@ -90,16 +104,42 @@ impl Answer {
         if let Some(recall) = self.recall() {
             writeln!(out, "{recall}")?;
         }
+        if let Some(again) = &self.again {
+            self.write_again(out, again)?;
+        }
         if let Some(advised) = advised {
             writeln!(out, "\n{}", self.config(*advised))?;
         }
         if !self.top.is_empty() {
-            let sought = if self.role == "pii" { "real personal data" } else { "an attack" };
+            let sought = self.question.sought();
             writeln!(out, "\nThe highest scores. Look at them: {sought} in the file spoils the threshold.")?;
         }
         for scored in &self.top {
-            let text = if show { format!("  {}", Value::from(shortened(&scored.text))) } else { String::new() };
+            let text = if show { format!("  {}", Value::from(scored.text.as_str())) } else { String::new() };
             writeln!(out, "  {:.4}  {}{text}", scored.score, scored.id)?;
+        }
+        Ok(())
+    }
+
+    /// What the thresholds find, as against how many scores reach them.
+    fn write_again(&self, out: &mut impl Write, again: &Again) -> io::Result<()> {
+        writeln!(out, "\nJudged again, as spans join and displace each other by the threshold:")?;
+        for Seen { point, labels, .. } in std::iter::once(&again.now).chain(&again.then) {
+            let labels: Vec<_> = labels.iter().map(|(label, count)| format!("{label} {count}")).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!(": {}", labels.join(", ")) };
+            writeln!(out, "  at {}: {} of {} flagged{labels}", point.threshold, point.flagged, point.requests)?;
+        }
+        if again.then.as_ref().is_some_and(|then| then.point.share() > self.budget.share()) {
+            writeln!(out, "That is above the budget: raise the threshold further, or leave out a label.")?;
+        }
+        let silenced = again.silenced();
+        if !silenced.is_empty() {
+            writeln!(
+                out,
+                "Plain examples of these are found now and no longer then: {}. `labels` in [guard] pii leaves out one \
+                 kind and silences no other.",
+                silenced.join(", ")
+            )?;
         }
         Ok(())
     }
@@ -160,8 +200,15 @@ impl Answer {
     /// The lines for `config.toml`.
     fn config(&self, point: Point) -> String {
         let model = if self.mind == flash(&self.role) { String::new() } else { format!("model = \"{}\"\n", self.mind) };
-        format!("[minds.{}]\n{model}threshold = {}", self.role, point.threshold)
+        format!("[minds.{}]\n{model}{} = {}", self.role, self.question.key(), point.threshold)
     }
+}
+
+pub(super) fn point_json(point: &Point) -> Value {
+    json!({
+        "threshold": plain(point.threshold), "flagged": point.flagged, "share": rounded(point.share()),
+        "ci95": [rounded(point.ci95.0), rounded(point.ci95.1)],
+    })
 }
 
 fn row(out: &mut impl Write, what: &str, point: &Point) -> io::Result<()> {

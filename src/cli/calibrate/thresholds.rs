@@ -6,16 +6,17 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
+use tokio::runtime::Runtime;
 
-use super::super::judging::{self, Choice, IN_FLIGHT};
-use super::super::progress::Progress;
+use super::super::judging::{self, Choice};
 use super::super::{Failure, rows};
+use super::again::{Again, Seen};
 use super::answer::{Answer, Scored};
+use super::question::Question;
 use crate::gateway::classify::Line;
 use crate::learn::thresholds::{Budget, advise};
-use crate::minds::{Given, Input, Judgement, Manifest, Minds, Task};
+use crate::minds::Input;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// The guard to calibrate, for example mom-pii-flash [default: the jailbreak mind].
     #[arg(long, value_name = "NAME")]
     mind: Option<String>,
+    /// Calibrate `harm_threshold`: whether the person asks for something harmful.
+    #[arg(long)]
+    harm: bool,
     /// Take the mind, its present threshold and the labels that count from this configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -52,9 +56,14 @@ A file that breaks the budget raises the threshold until it keeps it. One that k
 only as far as it proves the budget: the upper end of the exact 95 % interval must keep it too. So a small file
 never lowers anything; the answer says how many requests it takes.
 
+Personal data is judged again at the threshold in use and at the advised one. Patterns score alike wherever they
+match, so a higher threshold may silence whole kinds of data: the answer names them. `[guard] pii.labels` leaves out
+one kind and no other.
+
 Examples:
   mom calibrate thresholds --benign monday.jsonl --budget 0.5%
   mom calibrate thresholds --benign monday.jsonl.gz --budget 1% --mind mom-pii-flash --show
+  mom calibrate thresholds --benign monday.jsonl --budget 0.5% --harm
   mom calibrate thresholds --benign monday.jsonl --budget 0.5% --config config.toml --json";
 
 /// A request to be scored, and what to call it.
@@ -69,34 +78,42 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(name) => choice.only(std::slice::from_ref(name))?,
         None => choice.keep_role("jailbreak")?,
     }
-    let (role, manifest) = chosen(&choice)?;
-    let present = choice.minds.get(&role).and_then(|mind| mind.threshold).unwrap_or_else(|| manifest.threshold());
-    if manifest.task == Task::Pii {
-        // Only spans that reach the threshold are reported, and all of them are wanted.
-        choice.minds.values_mut().for_each(|mind| mind.threshold = Some(0.0));
-    }
+    let role = choice.minds.keys().next().cloned().unwrap_or_default();
+    let manifest = choice.manifest(&role)?;
+    let question = Question::of(&manifest, args.harm)?;
+    let present = question.present(choice.minds.get(&role), &manifest);
     let labels = choice.pii_labels.take();
     let (requests, repeated, bad) = read(&args.benign)?;
-    let minds = choice.load()?;
-    let judged = judging::runtime()?.block_on(judge(&minds, requests));
-    let mut unavailable: BTreeMap<String, usize> = BTreeMap::new();
-    let mut scored = Vec::new();
-    for (request, judgement) in judged {
-        match score(manifest.task, &judgement, labels.as_deref()) {
-            Ok(score) => scored.push(Scored { id: request.id, score, text: text(request.input) }),
-            Err(why) => *unavailable.entry(why).or_default() += 1,
-        }
-    }
-    let scores: Vec<f32> = scored.iter().map(|scored| scored.score).collect();
-    let advice = advise(&scores, present, args.budget).ok_or_else(|| {
+    let runtime = judging::runtime()?;
+    let (scored, unavailable) = score(question, choice.clone(), labels.as_deref(), requests, &runtime)?;
+    let (requests, mut scores): (Vec<Request>, Vec<f32>) = scored.into_iter().unzip();
+    let mut advice = advise(&scores, present, args.budget).ok_or_else(|| {
         let silent: usize = unavailable.values().sum();
         Failure::new(format!("no request to go by: {bad} could not be read, {silent} got no verdict"))
     })?;
-    scored.sort_by(|a, b| b.score.total_cmp(&a.score));
-    scored.truncate(args.top);
-    let mind = manifest.name.to_string();
-    let answer =
-        Answer { mind, role, budget: args.budget, advice, roc: manifest.roc, repeated, bad, unavailable, top: scored };
+    let again = match question {
+        Question::Pii => Again::settle(&mut advice, &mut scores, args.budget, |threshold| {
+            let inputs = requests.iter().map(|request| &request.input);
+            Seen::at(threshold, choice.clone(), labels.as_deref(), inputs, &runtime)
+        })?,
+        Question::Jailbreak | Question::Harm => None,
+    };
+    let mut top: Vec<(Request, f32)> = requests.into_iter().zip(scores).collect();
+    top.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    top.truncate(args.top);
+    let answer = Answer {
+        mind: manifest.name.to_string(),
+        role,
+        question,
+        budget: args.budget,
+        advice,
+        again,
+        roc: question.roc(manifest),
+        repeated,
+        bad,
+        unavailable,
+        top: top.into_iter().map(|(request, score)| Scored::new(score, request.id, &request.input)).collect(),
+    };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", answer.to_json(args.show))?;
@@ -109,17 +126,31 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The role to calibrate and its mind, which must be a guard.
-fn chosen(choice: &Choice) -> Result<(String, Manifest), Failure> {
-    let role = choice.minds.keys().next().cloned().unwrap_or_default();
-    let manifest = choice.manifest(&role)?;
-    match manifest.task {
-        Task::Jailbreak | Task::Pii => Ok((role, manifest)),
-        Task::Intent | Task::Similarity => Err(Failure::new(format!(
-            "{} is no guard: benign requests say nothing about a threshold of it",
-            manifest.name
-        ))),
+/// Requests with their scores, and how many have none, by reason.
+type Scores = (Vec<(Request, f32)>, BTreeMap<String, usize>);
+
+fn score(
+    question: Question,
+    mut choice: Choice,
+    labels: Option<&[String]>,
+    requests: Vec<Request>,
+    runtime: &Runtime,
+) -> Result<Scores, Failure> {
+    if question == Question::Pii {
+        // Only spans that reach the threshold are reported, and all of them are wanted.
+        choice.minds.values_mut().for_each(|mind| mind.threshold = Some(0.0));
     }
+    let minds = choice.load()?;
+    let score = async |request: &Request| question.score(&minds.judge(request.input.clone()).await, labels);
+    let judged = runtime.block_on(judging::each(&requests, "requests", score));
+    let (mut scored, mut unavailable) = (Vec::new(), BTreeMap::new());
+    for (request, score) in requests.into_iter().zip(judged) {
+        match score {
+            Ok(score) => scored.push((request, score)),
+            Err(why) => *unavailable.entry(why).or_default() += 1,
+        }
+    }
+    Ok((scored, unavailable))
 }
 
 /// The requests without repetitions, how many those were, and how many lines were bad.
@@ -144,38 +175,4 @@ fn digest(input: &Input) -> [u8; 32] {
         hasher.update(&part.text);
     }
     hasher.finalize().into()
-}
-
-async fn judge(minds: &Minds, requests: Vec<Request>) -> Vec<(Request, Judgement)> {
-    let mut progress = Progress::new("requests");
-    let judging = stream::iter(requests).map(|request| async move {
-        let judgement = minds.judge(request.input.clone()).await;
-        (request, judgement)
-    });
-    let mut judged = Vec::new();
-    let mut judging = std::pin::pin!(judging.buffered(IN_FLIGHT));
-    while let Some(one) = judging.next().await {
-        judged.push(one);
-        progress.step();
-    }
-    progress.finish();
-    judged
-}
-
-/// The highest score of a request; `Err` says why there was no verdict.
-fn score(task: Task, judgement: &Judgement, labels: Option<&[String]>) -> Result<f32, String> {
-    let why = |why: Option<&crate::minds::Unavailable>| why.map_or_else(|| "off".to_owned(), ToString::to_string);
-    if task == Task::Jailbreak {
-        let Given::Verdict(verdict) = &judgement.jailbreak else { return Err(why(judgement.jailbreak.unavailable())) };
-        return Ok(verdict.score);
-    }
-    let Given::Verdict(spans) = &judgement.pii else { return Err(why(judgement.pii.unavailable())) };
-    let counts = |label: &str| labels.is_none_or(|labels| labels.iter().any(|known| known == label));
-    Ok(spans.iter().filter(|span| counts(&span.label)).map(|span| span.score).fold(0.0, f32::max))
-}
-
-/// What the guard read.
-fn text(input: Input) -> String {
-    let parts: Vec<String> = input.parts.into_iter().filter(|part| part.guarded).map(|part| part.text).collect();
-    parts.join("\n")
 }

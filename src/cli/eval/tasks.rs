@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Measured, verdict};
+use super::Measured;
 use crate::config::COMPLEXITIES;
 use crate::eval::{Report, intent, jailbreak, pii, similarity};
 use crate::minds::Judgement;
@@ -23,6 +23,9 @@ pub(super) struct Labelled {
     /// 0/1 or a boolean.
     #[serde(default)]
     attack: Option<Value>,
+    /// 0/1 or a boolean: whether the person asks for something harmful; anything else is unknown.
+    #[serde(default)]
+    harm: Option<Value>,
     #[serde(default)]
     source: Option<String>,
     #[serde(default)]
@@ -48,7 +51,7 @@ impl Measured for Intent {
 
     fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<intent::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let intent = verdict(&judgement.intent)?;
+        let intent = judgement.intent.known()?;
         let (predicted, confidence) = intent.category();
         let said = intent.complexity.zip(intent.complexity());
         let complexity = row.complexity().zip(said).map(|(truth, ([simple, _, hard], (label, _)))| {
@@ -74,11 +77,18 @@ impl Labelled {
         self.complexity.as_deref().filter(|label| COMPLEXITIES.contains(label))
     }
 
+    /// `harm` where given; of labels only `harmful_plain` says it.
+    fn is_harmful(&self) -> Option<bool> {
+        match &self.harm {
+            Some(harm) => yes_or_no(harm),
+            None => (self.label.as_deref() == Some("harmful_plain")).then_some(true),
+        }
+    }
+
     /// `attack` where given, else what the label says.
     fn is_attack(&self) -> Option<bool> {
         match &self.attack {
-            Some(Value::Bool(attack)) => Some(*attack),
-            Some(value) => value.as_f64().map(|attack| attack >= 0.5),
+            Some(attack) => yes_or_no(attack),
             None => match self.label.as_deref()? {
                 "jailbreak" | "prompt_injection" | "indirect_injection" | "attack" | "injection" => Some(true),
                 "benign" | "harmful_plain" | "safe" => Some(false),
@@ -86,6 +96,11 @@ impl Labelled {
             },
         }
     }
+}
+
+/// A boolean or a number from 0 to 1.
+fn yes_or_no(value: &Value) -> Option<bool> {
+    value.as_bool().or_else(|| value.as_f64().filter(|value| (0.0..=1.0).contains(value)).map(|value| value >= 0.5))
 }
 
 impl Measured for Jailbreak {
@@ -104,11 +119,17 @@ impl Measured for Jailbreak {
 
     fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<jailbreak::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let given = verdict(&judgement.jailbreak)?;
+        let given = judgement.jailbreak.known()?;
+        let harm = judgement.harm.verdict();
         Ok(jailbreak::Row {
-            attack: row.is_attack().unwrap_or_default(),
-            score: f64::from(given.score),
-            detected: given.detected(),
+            attack: jailbreak::Said {
+                truth: row.is_attack().unwrap_or_default(),
+                score: f64::from(given.score),
+                detected: given.detected(),
+            },
+            harmful: row.is_harmful(),
+            harm: harm
+                .map(|harm| jailbreak::Harm { score: f64::from(harm.score), threshold: f64::from(harm.threshold) }),
             windows: judgement.windows,
             source: row.source,
             domain: row.domain,
@@ -154,7 +175,7 @@ impl Measured for Pii {
 
     fn outcome(row: Annotated, judgements: &[Judgement]) -> Result<pii::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let found = verdict(&judgement.pii)?.iter();
+        let found = judgement.pii.known()?.iter();
         let found = found.map(|span| pii::Span { start: span.start, end: span.end, label: span.label.to_string() });
         let gold = row.spans.into_iter().map(|span| pii::Span { start: span.start, end: span.end, label: span.label });
         let (gold, found) = (gold.collect(), found.collect());
@@ -193,7 +214,7 @@ impl Measured for Similarity {
 
     fn outcome(row: Pair, judgements: &[Judgement]) -> Result<similarity::Row, String> {
         let [a, b] = judgements else { return Err("nothing".to_owned()) };
-        let (a, b) = (verdict(&a.embedding)?, verdict(&b.embedding)?);
+        let (a, b) = (a.embedding.known()?, b.embedding.known()?);
         let cosine = a.vector.iter().zip(b.vector.iter()).map(|(a, b)| f64::from(a * b)).sum();
         Ok(similarity::Row { truth: row.score, cosine, source: row.source, domain: row.domain })
     }

@@ -5,11 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
-use crate::cli::Failure;
 use crate::cli::judging::Choice;
 use crate::cli::progress;
+use crate::cli::{Failure, named};
 use crate::config::Mind;
 use crate::minds::Task;
 use crate::minds::import::{self, Report, Request};
@@ -27,9 +25,10 @@ pub(super) struct Args {
     /// model_int8.onnx, model_uint8.onnx, model_fp16.onnx, model_optimized.onnx.
     #[arg(long, value_name = "FILE")]
     graph: Option<PathBuf>,
-    /// What it is for, where neither the name nor the mapping file says so.
-    #[arg(long)]
-    task: Option<TaskName>,
+    /// What it is for, where neither the name nor the mapping file says so: intent, jailbreak, pii
+    /// or similarity.
+    #[arg(long, value_parser = named::<Task>)]
+    task: Option<Task>,
     /// Tokens of a window; else 512, or fewer where the model or its tokenizer takes fewer.
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -60,25 +59,6 @@ Examples:
   mom models import ./guard --as mom-jailbreak-mine-flash --graph onnx/model_quantized.onnx
   mom classify --mind mom-jailbreak-mine-flash < texts.jsonl";
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum TaskName {
-    Intent,
-    Jailbreak,
-    Pii,
-    Similarity,
-}
-
-impl From<TaskName> for Task {
-    fn from(name: TaskName) -> Self {
-        match name {
-            TaskName::Intent => Self::Intent,
-            TaskName::Jailbreak => Self::Jailbreak,
-            TaskName::Pii => Self::Pii,
-            TaskName::Similarity => Self::Similarity,
-        }
-    }
-}
-
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let models_dir = Choice::new(args.config.as_deref())?.models_dir;
     let request = Request {
@@ -86,7 +66,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         name: args.name,
         models_dir,
         graph: args.graph,
-        task: args.task.map(Task::from),
+        task: args.task,
         max_tokens: args.max_tokens,
         threshold: args.threshold,
         licence: args.licence,
@@ -131,29 +111,43 @@ fn tell(report: &Report) -> io::Result<()> {
         "self-test",
         format!("{} texts, {} windows: numbers, right shapes, spans inside", trial.texts, trial.windows),
     )?;
-    let apart = trial.difference.map(|apart| format!("answers alone and in a padded batch differ by {apart:.1e}"));
+    let (short, long) = trial.padded;
+    let apart = trial
+        .difference
+        .map(|apart| format!("answers alone and padded from {short} to {long} tokens differ by {apart:.1e}"));
     let apart = apart.unwrap_or_else(|| "the graph takes no batch".to_owned());
     let verdict = if trial.batch_invariant() { "" } else { ", so windows run one at a time" };
     line("", format!("{apart}{verdict}"))?;
     let time = |(tokens, took): (usize, Duration)| format!("{tokens} tokens {:.1} ms", took.as_secs_f64() * 1e3);
     line("", format!("{}, {}", time(trial.short), time(trial.full)))?;
     line("try", format!("echo '{{\"id\":1,\"text\":\"Hello\"}}' | mom classify --mind {}", report.name))?;
-    line("use", format!("[minds.{}] model = \"{}\"{}", report.task.role(), report.name, deadline(trial.full.1)))
+    line("use", "these lines in config.toml".to_owned())?;
+    writeln!(out, "\n{}", config(report.task.role(), &report.name, trial.full.1))
 }
 
-/// A deadline that leaves room for four full windows, where the usual one does not.
-fn deadline(window: Duration) -> String {
+/// The lines for `config.toml`; with a deadline that leaves room for four full windows, where
+/// the usual one does not.
+fn config(role: &str, name: &str, window: Duration) -> String {
     let needed = (4 * window).as_millis().div_ceil(100) * 100;
-    if needed <= Mind::default().deadline.as_millis() { String::new() } else { format!(", deadline = \"{needed}ms\"") }
+    let enough = needed <= Mind::default().deadline.as_millis();
+    let deadline = if enough { String::new() } else { format!("\ndeadline = \"{needed}ms\"") };
+    format!("[minds.{role}]\nmodel = \"{name}\"{deadline}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn a_slow_model_is_given_time() {
-        assert_eq!(deadline(Duration::from_millis(310)), "");
-        assert_eq!(deadline(Duration::from_millis(2010)), ", deadline = \"8100ms\"");
+        let backend = "[backends.one]\nbase_url = \"http://127.0.0.1:9000/v1\"";
+        let route = "[[routes]]\nname = \"all\"\ncandidates = [\"one\"]";
+        for (window, deadline) in [(310, Mind::default().deadline), (2010, Duration::from_millis(8100))] {
+            let lines = config("brain", "mom-brain-modern-flash", Duration::from_millis(window));
+            let config = Config::parse(&format!("{lines}\n{backend}\n{route}\n")).unwrap();
+            let mind = &config.minds["brain"];
+            assert_eq!((mind.model.as_str(), mind.deadline), ("mom-brain-modern-flash", deadline), "{lines}");
+        }
     }
 }

@@ -121,12 +121,25 @@ fn shouted(label: &str) -> String {
 
 /// The labels of a classifier of whole texts or of tokens, in our spelling.
 pub(super) fn meaning(task: Task, theirs: &[String]) -> Result<Meaning, String> {
-    match task {
-        Task::Intent => Ok(categories(theirs)),
-        Task::Jailbreak => guards(theirs),
-        Task::Pii => personal(theirs),
-        Task::Similarity => Ok(Meaning::default()),
+    let meaning = match task {
+        Task::Intent => categories(theirs),
+        Task::Jailbreak => guards(theirs)?,
+        Task::Pii => personal(theirs)?,
+        Task::Similarity => Meaning::default(),
+    };
+    match meaning.labels.iter().find(|label| !fits_a_header(label)) {
+        None => Ok(meaning),
+        Some(label) => Err(format!(
+            "the label {label:?} cannot stand in an answer's headers: labels are printable ASCII without `,`, `;` and \
+             `=`, and no space stands at either end"
+        )),
     }
+}
+
+/// `x-mom-category` and `x-mom-guard` name labels, in lists and as values.
+fn fits_a_header(label: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !b",;=".contains(&byte);
+    !label.is_empty() && label.trim() == label && label.bytes().all(plain)
 }
 
 fn renamed(theirs: &[String], ours: &[String]) -> Vec<(String, String)> {
@@ -249,65 +262,4 @@ pub(super) fn task_of_labels(theirs: &[String]) -> Option<Task> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    fn of(task: Task, theirs: &[&str]) -> Meaning {
-        meaning(task, &names(theirs)).unwrap()
-    }
-
-    #[test]
-    fn every_translation_leads_to_a_label_of_ours() {
-        assert!(CATEGORY_NAMES.iter().all(|(_, ours)| CATEGORIES.contains(ours)));
-        for (theirs, ours) in PII_NAMES {
-            assert!(
-                PII_LABELS.contains(&ours) && !PII_LABELS.contains(&theirs) && shouted(theirs) == theirs,
-                "{theirs}"
-            );
-        }
-    }
-
-    #[test]
-    fn categories_get_our_spelling_and_strangers_keep_theirs() {
-        let found = of(Task::Intent, &["computer_science", "Math", "Astrology", "maths"]);
-        assert_eq!(found.labels, ["computer science", "math", "Astrology", "maths"]);
-        assert_eq!(found.renamed, [("computer_science".to_owned(), "computer science".to_owned())]);
-    }
-
-    #[test]
-    fn one_label_is_benign_and_the_rest_are_attacks() {
-        assert_eq!(of(Task::Jailbreak, &["INJECTION", "SAFE"]).labels, ["jailbreak", "benign"]);
-        assert_eq!(
-            of(Task::Jailbreak, &["BENIGN", "INJECTION", "JAILBREAK"]).labels,
-            ["benign", "injection", "jailbreak"]
-        );
-        for unclear in [&["LABEL_0", "LABEL_1"][..], &["safe", "benign", "jailbreak"], &["benign"]] {
-            assert!(meaning(Task::Jailbreak, &names(unclear)).unwrap_err().contains("benign"));
-        }
-    }
-
-    #[test]
-    fn tags_are_told_apart_from_labels() {
-        let found = of(Task::Pii, &["B-PHONE", "O", "I-PHONE", "B-BADGE_ID", "I-BADGE_ID", "S-PHONE_NUM"]);
-        assert_eq!(found.labels, ["BADGE_ID", "PHONE_NUMBER"]);
-        let tags = ["B-PHONE_NUMBER", "O", "I-PHONE_NUMBER", "B-BADGE_ID", "I-BADGE_ID", "B-PHONE_NUMBER"];
-        assert_eq!(found.tags, tags);
-        let bare = of(Task::Pii, &["E_MAIL", "no_pii", "Location", "STREET"]);
-        assert_eq!(bare.tags, ["I-EMAIL_ADDRESS", "O", "I-GPE", "I-STREET_ADDRESS"]);
-        assert!(meaning(Task::Pii, &names(&["B-AGE", "I-AGE"])).unwrap_err().contains("`O`"));
-    }
-
-    #[test]
-    fn names_and_labels_tell_the_task() {
-        assert_eq!(task_of_name("brain-modern"), Some(Task::Intent));
-        assert_eq!(task_of_name("prompt-guard"), Some(Task::Jailbreak));
-        assert_eq!(task_of_name("tone"), None);
-        assert_eq!(task_of_labels(&names(&["law", "health", "x"])), Some(Task::Intent));
-        assert_eq!(task_of_labels(&names(&["BENIGN", "JAILBREAK"])), Some(Task::Jailbreak));
-        assert_eq!(task_of_labels(&names(&["sad", "glad"])), None);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::graph;
+use super::{graph, trial};
 use crate::minds::Task;
 use crate::minds::disguise::Disguises;
 use crate::minds::engine::{Options, Output, Runtime, Session};
@@ -74,6 +74,23 @@ fn graphs_answer_as_pytorch_did() {
     }
     let half = apart("modernbert-sequence", "onnx/model_fp16.onnx", "logits");
     assert!(half > 0.0 && half < 0.05, "16 bits: {half}");
+}
+
+#[test]
+fn the_padded_pass_holds_short_texts_beside_a_full_window() {
+    for (folder, output, shape) in [
+        ("bert-sequence", "logits", Shape { width: 3, per_token: false }),
+        ("modernbert-token", "logits", Shape { width: 7, per_token: true }),
+    ] {
+        let options = Options::one_core(vec![output.to_owned()]);
+        let graph = format!("{DATA}/{folder}/model.onnx");
+        let mut session = Session::open(&Runtime::load().unwrap(), graph.as_ref(), &options).unwrap();
+        let reader = Reader { max_tokens: 64, overlap: 16, ..reader(folder) };
+        let trial = trial::run(&mut session, &reader, shape).unwrap();
+        // The empty text is its two special tokens.
+        assert_eq!(trial.padded, (2, 64), "{folder}");
+        assert!(trial.batch_invariant(), "{folder}: {trial:?}");
+    }
 }
 
 fn output(name: &str, bits: Option<u8>, shape: &[i64]) -> Output {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::{Mind, Provider};
 use crate::minds::engine::{Row, Session};
 use crate::minds::reading::Reader;
-use crate::minds::{Given, Input, Minds, Part, Task, Unavailable};
+use crate::minds::{Input, Minds, Part, Task, Unavailable};
 
 /// Empty, short, of several scripts and families of characters.
 pub(super) const TEXTS: [&str; 9] = [
@@ -35,6 +35,9 @@ const PARAGRAPH: &str = "The harbour was quiet that morning, and Zoë Krämer fr
 /// graphs that scale int8 activations by what is in the pass do not.
 const TOLERANCE: f32 = 1e-3;
 
+/// Short texts that share the padded pass with a full window.
+const SHORT: usize = 3;
+
 /// What a window's answer must look like.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
@@ -50,6 +53,8 @@ pub struct Trial {
     /// Largest relative difference between answers alone and in a padded pass; `None` where
     /// the graph takes one text at a time.
     pub difference: Option<f32>,
+    /// Tokens of that pass's shortest and longest window.
+    pub padded: (usize, usize),
     /// One short text, and one full window.
     pub short: (usize, Duration),
     pub full: (usize, Duration),
@@ -67,9 +72,9 @@ pub(super) fn run(session: &mut Session, reader: &Reader, shape: Shape) -> Resul
     vocabulary(session, reader)?;
     let one = windows(reader, PARAGRAPH)?.iter().map(Vec::len).sum::<usize>().max(1);
     let long = windows(reader, &PARAGRAPH.repeat(2 * reader.max_tokens / one + 2))?;
-    let mut trial =
-        Trial { texts: 1, windows: 0, difference: None, short: Default::default(), full: Default::default() };
-    let mut firsts = Vec::new();
+    let none = (0, Duration::ZERO);
+    let mut trial = Trial { texts: 1, windows: 0, difference: None, padded: (0, 0), short: none, full: none };
+    let mut padded = Vec::new();
     for text in TEXTS {
         let windows = windows(reader, text)?;
         for window in &windows {
@@ -77,7 +82,9 @@ pub(super) fn run(session: &mut Session, reader: &Reader, shape: Shape) -> Resul
             if window.len() >= trial.short.0 {
                 trial.short = (window.len(), took);
             }
-            firsts.push((window.clone(), row));
+            if padded.len() < SHORT {
+                padded.push((window.clone(), row));
+            }
         }
         trial.texts += 1;
         trial.windows += windows.len();
@@ -86,11 +93,13 @@ pub(super) fn run(session: &mut Session, reader: &Reader, shape: Shape) -> Resul
         let (row, took) = answer(session, window, shape).map_err(|fault| too_long(reader, window.len(), &fault))?;
         trial.full = (window.len(), took);
         trial.windows += 1;
-        if trial.windows == firsts.len() + 1 {
-            firsts.insert(0, (window.clone(), row));
+        if padded.len() == SHORT {
+            padded.push((window.clone(), row));
         }
     }
-    trial.difference = together(session, reader, &firsts[..firsts.len().min(4)])?;
+    let lengths = || padded.iter().map(|(window, _)| window.len());
+    trial.padded = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+    trial.difference = together(session, reader, &padded)?;
     Ok(trial)
 }
 
@@ -183,18 +192,9 @@ pub(super) fn judged(models_dir: &Path, name: &str, task: Task) -> Result<(), St
         if !inside {
             return Err(format!("on {text:?}: a span leads outside the text"));
         }
-        let off = [
-            matches!(judgement.intent, Given::Off),
-            matches!(judgement.jailbreak, Given::Off),
-            matches!(judgement.pii, Given::Off),
-            matches!(judgement.embedding, Given::Off),
-        ];
-        let failed = judgement.unavailable().find(|(_, why)| *why != Unavailable::UnreadableLanguage);
-        if let Some((_, why)) = failed {
+        let foreign = Unavailable::UnreadableLanguage.to_string();
+        if let Some(why) = judgement.silent(task).filter(|why| *why != foreign) {
             return Err(format!("on {text:?}: no verdict, because of {why}"));
-        }
-        if off.iter().all(|off| *off) {
-            return Err(format!("on {text:?}: the mind was not asked"));
         }
     }
     Ok(())

@@ -64,7 +64,6 @@ fn contradictions_are_named() {
     assert!(fault(|m| m["name"] = json!("mom-pii-flash")).contains("mom-pii-flash"));
     assert!(fault(|m| m["surprise"] = json!(1)).contains("surprise"));
     assert!(fault(|m| m["tokenizer"]["file"] = json!("other.json")).contains("other.json"));
-    assert!(fault(|m| m["score_reference"] = json!([0.5, 0.5])).contains("score_reference"));
 }
 
 #[test]
