@@ -13,6 +13,7 @@ use crate::telemetry::MindMetrics;
 mod batch;
 mod cache;
 mod crew;
+mod deadline;
 mod disguise;
 mod encoder;
 mod engine;
@@ -43,8 +44,8 @@ pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Stretch,
-    Timings, Unavailable,
+    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Stretch, Timings,
+    Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.

@@ -9,6 +9,7 @@ use std::path::Path;
 use tokenizers::Tokenizer as Inner;
 use tokio::time::Instant;
 
+use super::deadline::{Late, in_time};
 use super::normalise::{CharCounter, Normalised};
 use super::readable::{Letters, Readable};
 
@@ -56,6 +57,12 @@ pub(super) enum TokenizerError {
     Late,
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<Late> for TokenizerError {
+    fn from(Late: Late) -> Self {
+        Self::Late
+    }
 }
 
 impl From<tokenizers::Error> for TokenizerError {
@@ -196,10 +203,6 @@ impl<'a> Piece<'a> {
         };
         self.word.is_some() && self.word == last.word && (shared || (touches && (splits_words || lettered())))
     }
-}
-
-fn in_time(deadline: Instant) -> Result<(), TokenizerError> {
-    if Instant::now() < deadline { Ok(()) } else { Err(TokenizerError::Late) }
 }
 
 /// Cuts `text` after white space, or before it, into pieces of about [`PIECE`] bytes; a longer

@@ -5,8 +5,10 @@
 //! and neither is a name of program text.
 
 use regex::{Captures, Regex};
+use tokio::time::Instant;
 
 use super::{Hit, SECRET};
+use crate::minds::deadline::{Late, in_time};
 
 mod value;
 
@@ -121,8 +123,9 @@ impl Secrets {
         })
     }
 
-    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         for shape in &self.shapes {
+            in_time(deadline)?;
             for captures in shape.captures_iter(text) {
                 let secret = captures.get(1).or_else(|| captures.get(0));
                 let secret = secret.filter(|secret| !value::stands_for_another(secret.as_str()));
@@ -134,15 +137,18 @@ impl Secrets {
                 hits.push(Hit::sure(start, end, SECRET, NAMED_SCORE));
             }
         }
+        in_time(deadline)?;
         for run in self.beside.captures_iter(text).filter_map(|captures| captures.get(1)) {
             if value::is_dense(run.as_str()) && !value::is_code(text, run.range()) {
                 hits.push(Hit::sure(run.start(), run.end(), SECRET, ENTROPY_SCORE));
             }
         }
+        in_time(deadline)?;
         let random = self.run.find_iter(text).filter(|run| value::is_random(run.as_str()));
         // The content of a data URL is a file.
         let random = random.filter(|run| !text[..run.start()].ends_with("base64,"));
         hits.extend(random.map(|run| Hit::sure(run.start(), run.end(), SECRET, ENTROPY_SCORE)));
+        Ok(())
     }
 }
 
