@@ -112,7 +112,9 @@ impl Reader {
             reading.guards_readable &= self.legible(&pieces);
             for revealed in self.disguises.reveal(&text.text, deadline)? {
                 normalised.push(revealed.from);
-                self.tokenizer.read(index, &normalise(&revealed.text), &self.readable, deadline, &mut hidden)?;
+                let text = normalise(&revealed.text);
+                let pieces = self.tokenizer.read(index, &text, &self.readable, deadline, &mut hidden)?;
+                reading.guards_readable &= self.legible(&pieces);
             }
             if let Some(patterns) = &self.patterns {
                 reading.patterns.extend(patterns.find(index, &text, deadline)?);
