@@ -293,7 +293,7 @@ mod tests {
         let input = Input { parts: texts.iter().enumerate().map(part).collect(), not_text: false };
         let stream = |part: u32| Stream {
             tokens: vec![Token { id: 0, part, start: 0, end: 7, continues: false, separates: false, joins: false }],
-            windows: vec![0..1],
+            windows: window::split(1, 254, 64),
             guarded: true,
             ask: part == 3,
             hidden: false,

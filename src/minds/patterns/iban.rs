@@ -27,12 +27,12 @@ impl Ibans {
             let end = end.filter(|&end| stands_alone(text, run.start(), end));
             hits.extend(end.map(|end| Hit::sure(run.start(), end, "IBAN_CODE", 0.99)));
             // `at 10 pm to DE89…` starts like one of Austria: the next word may be the real one.
-            from = end.unwrap_or(run.start() + 1);
+            from = end.unwrap_or_else(|| run.start() + 1);
         }
         let mut from = 0;
         while let Some(run) = self.shape.find_at(text, from) {
             let end = checksum::iban_end(run.as_str()).map(|end| run.start() + end);
-            let end = end.filter(|&end| stands_alone(text, run.start(), end)).unwrap_or(run.end());
+            let end = end.filter(|&end| stands_alone(text, run.start(), end)).unwrap_or_else(|| run.end());
             let number = &text[run.start()..end];
             let digits = number.bytes().filter(u8::is_ascii_digit).count();
             let fits = digits * 2 >= number.len() && checksum::has_ibans(number);

@@ -196,6 +196,27 @@ fn numbers_side_by_side() {
     }
 }
 
+/// What docs/reading.md says about "order" and its like.
+#[test]
+fn what_an_order_number_may_still_be() {
+    for said in ["order", "invoice", "account"] {
+        for (number, label) in [
+            ("4111 1111 1111 1111", "CREDIT_CARD"),
+            ("DE89370400440532013000", "IBAN_CODE"),
+            ("+1 704 555 7528", "PHONE_NUMBER"),
+            ("0049 151 234 5678", "PHONE_NUMBER"),
+            ("123-45-6789", "US_SSN"),
+        ] {
+            assert_eq!(labelled(&format!("{said} {number}"), label), [number]);
+        }
+        for (number, label) in [("704-555-7528", "PHONE_NUMBER"), ("94107-1234", "ZIP_CODE")] {
+            assert_eq!(labelled(&format!("{said} {number}"), label), [""; 0], "{said} {number}");
+        }
+        let ssn = sightings(&format!("{said} 123-45-6789")).into_iter().find(|seen| seen.found.label == "US_SSN");
+        assert_eq!(ssn.map(|seen| seen.found.score), Some(0.78));
+    }
+}
+
 #[test]
 fn numbers_that_are_no_cards() {
     check(
