@@ -13,6 +13,7 @@ use crate::telemetry::MindMetrics;
 mod batch;
 mod cache;
 mod crew;
+mod deadline;
 mod disguise;
 mod encoder;
 mod engine;

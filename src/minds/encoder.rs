@@ -1,5 +1,6 @@
 //! Heads: from what the graph said about each window to one verdict. Pure.
 
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,10 +171,13 @@ impl PiiHead {
             let found = self.decode(&first.stream.tokens, stream, frame);
             model.extend(found.into_iter().map(|span| self.marked(span)));
         }
+        // The ask's stream comes first, so its parts do too; patterns are sorted by part already.
+        model.sort_by_key(|span| span.part);
+        let (mut model, mut patterns) = (model.into_iter().peekable(), reading.patterns.iter().peekable());
         let mut spans = Vec::new();
         for (index, part) in (0_u32..).zip(&input.parts) {
-            let mine: Vec<Marked> = model.iter().filter(|span| span.part == index).cloned().collect();
-            let seen: Vec<_> = reading.patterns.iter().filter(|seen| seen.found.part == index).cloned().collect();
+            let mine: Vec<Marked> = iter::from_fn(|| model.next_if(|span| span.part == index)).collect();
+            let seen: Vec<_> = iter::from_fn(|| patterns.next_if(|seen| seen.found.part == index)).cloned().collect();
             if mine.is_empty() && seen.is_empty() {
                 continue;
             }
@@ -279,6 +283,46 @@ mod tests {
         assert!(close(&softmax(&[0.0, 0.0], 1.0), &[0.5, 0.5]));
         assert!(close(&softmax(&[1000.0, 0.0], 1.0), &[1.0, 0.0]));
         assert!(close(&softmax(&[2.0, 0.0], 2.0), &softmax(&[1.0, 0.0], 1.0)));
+    }
+
+    #[test]
+    fn each_part_has_its_own_spans() {
+        use super::super::patterns::{Sighting, Standing};
+        use super::super::{Part, Place, Source};
+
+        let labels = vec!["PERSON".to_owned()];
+        let pii = PiiHead {
+            limits: Limits { deadline: Duration::ZERO, queue: 1 },
+            head: Head { index: 0, temperature: 1.0 },
+            labels: vec!["PERSON".into()],
+            tags: Tags::new(&[], &labels).unwrap(),
+            thresholds: Thresholds { model: 0.5, patterns: 0.0 },
+        };
+        let texts = ["Ann Lee", "nothing", "10.0.0.1", "Bob Day"];
+        let part =
+            |(message, text): (usize, &&str)| Part { place: Some(Place { message, part: 0 }), ..Part::alone(*text) };
+        let input = Input { parts: texts.iter().enumerate().map(part).collect(), not_text: false };
+        let stream = |part: u32| Stream {
+            tokens: vec![Token { id: 0, part, start: 0, end: 7, continues: false, separates: false, joins: false }],
+            windows: window::split(1, 254, 64),
+            guarded: true,
+            ask: part == 3,
+            hidden: false,
+            source: Source::User,
+        };
+        let found = Found { part: 2, start: 0, end: 8, label: "IP_ADDRESS", score: 0.97 };
+        // The ask, which is the last part, is read first.
+        let reading = Reading {
+            streams: vec![stream(3), stream(0)],
+            patterns: vec![Sighting { found, standing: Standing::Sure }],
+            ..Reading::default()
+        };
+        let row: Row = vec![vec![0.0, 9.0, 0.0]];
+        let windows: Vec<Answered<'_>> =
+            (reading.streams.iter()).map(|stream| Answered { stream, window: &stream.windows[0], row: &row }).collect();
+        let spans = pii.verdict(&input, &reading, &windows, 0);
+        let spans: Vec<_> = spans.iter().map(|span| (span.place.unwrap().message, &*span.label, span.end)).collect();
+        assert_eq!(spans, [(0, "PERSON", 7), (2, "IP_ADDRESS", 8), (3, "PERSON", 7)]);
     }
 
     #[test]

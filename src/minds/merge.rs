@@ -33,9 +33,10 @@ pub(super) struct Thresholds {
     pub(super) patterns: f32,
 }
 
-/// Combines the findings of one part. `text`: the part as given, in code points.
+/// Combines the findings of one part. `text`: the part as given, in code points. `model` is free of
+/// overlaps; it and `patterns` are sorted by where they start.
 pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, thresholds: Thresholds) -> Vec<Marked> {
-    let seen: Vec<Marked> = model.iter().filter(|span| supports(text, span)).cloned().collect();
+    let seen = Sorted::new(model.iter().filter(|span| supports(text, span)).cloned().collect());
     let model = model.into_iter().filter(|span| span.score >= thresholds.model);
     let model: Vec<Marked> = model.flat_map(|span| clean::clean(text, span)).collect();
     let (mut sure, mut outer, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
@@ -43,29 +44,32 @@ pub(super) fn merge(text: &[char], model: Vec<Marked>, patterns: Vec<Sighting>, 
         patterns.into_iter().filter(|sighting| sighting.found.score >= thresholds.patterns)
     {
         let family = plausible::family(found.label);
-        let agrees = |span: &Marked| plausible::family(&span.label) == family && meets(span, found.start, found.end);
+        let agrees = |span: &Marked| plausible::family(&span.label) == family;
         match standing {
             Standing::Sure => sure.push(named(found)),
-            Standing::Weak if !seen.iter().any(agrees) => {}
+            Standing::Weak if !seen.meeting(found.start, found.end).any(agrees) => {}
             Standing::Weak if family == Family::Name => outer.push(named(found)),
             Standing::Weak => sure.push(named(found)),
             Standing::Outer => outer.push(named(found)),
             Standing::Filler => fillers.push(named(found)),
         }
     }
-    let sure = overlay(Vec::new(), without_queries(text, sure));
-    let model = within(model, outer, &sure);
+    let sure = Sorted::new(overlay(Vec::new(), without_queries(text, sure)));
+    let model = within(Sorted::new(model), outer, &sure);
     let model = model.into_iter().flat_map(|span| around(text, span, &sure)).collect();
-    let spans = overlay(fillers, overlay(model, sure.clone()));
+    let spans = overlay(fillers, overlay(model, sure.spans));
     address::join(text, clean::follow_up(text, spans))
 }
 
 /// What a link's query carries counts by itself: the link then ends before its `?`.
 fn without_queries(text: &[char], mut sure: Vec<Marked>) -> Vec<Marked> {
-    let inner: Vec<u32> = sure.iter().filter(|found| &*found.label != "DOMAIN_NAME").map(|found| found.start).collect();
+    let inner = sure.iter().filter(|found| &*found.label != "DOMAIN_NAME");
+    let mut inner: Vec<u32> = inner.map(|found| found.start).collect();
+    inner.sort_unstable();
     for link in sure.iter_mut().filter(|found| &*found.label == "DOMAIN_NAME") {
-        let Some(first) = inner.iter().filter(|&&start| link.start < start && start < link.end).min() else { continue };
-        let before = text.get(link.start as usize..*first as usize).unwrap_or_default();
+        let first = inner.get(inner.partition_point(|&start| start <= link.start));
+        let Some(&first) = first.filter(|&&start| start < link.end) else { continue };
+        let before = text.get(link.start as usize..first as usize).unwrap_or_default();
         if let Some(at) = before.iter().position(|c| *c == '?' || *c == '#') {
             link.end = link.start + at as u32;
         }
@@ -74,19 +78,52 @@ fn without_queries(text: &[char], mut sure: Vec<Marked>) -> Vec<Marked> {
 }
 
 /// Lets each of `outer` stand for the names inside it, unless one reaches beyond or a sure
-/// finding is there.
-fn within(mut model: Vec<Marked>, outer: Vec<Marked>, sure: &[Marked]) -> Vec<Marked> {
+/// finding is there. `outer` is sorted: of those taken so far only the last can meet the next.
+fn within(model: Sorted, outer: Vec<Marked>, sure: &Sorted) -> Vec<Marked> {
+    let mut taken: Vec<Marked> = Vec::new();
     for name in outer {
-        let fits = |span: &Marked| {
+        let inside = |span: &Marked| {
             let inside = name.start <= span.start && span.end <= name.end;
-            !meets(span, name.start, name.end) || inside && plausible::family(&span.label) == Family::Name
+            inside && plausible::family(&span.label) == Family::Name
         };
-        if model.iter().all(fits) && !sure.iter().any(|found| meets(found, name.start, name.end)) {
-            model.retain(|span| !meets(span, name.start, name.end));
-            model.push(name);
+        let last = taken.last().filter(|last| meets(last, name.start, name.end));
+        if sure.meeting(name.start, name.end).next().is_none()
+            && model.meeting(name.start, name.end).chain(last).all(inside)
+        {
+            taken.pop_if(|last| meets(last, name.start, name.end));
+            taken.push(name);
         }
     }
-    model
+    let taken = Sorted::new(taken);
+    let mut names = model.spans;
+    names.retain(|span| taken.meeting(span.start, span.end).next().is_none());
+    names.extend(taken.spans);
+    names
+}
+
+/// Spans by where they start, asked which of them meet a stretch. Neighbours may overlap a little.
+struct Sorted {
+    spans: Vec<Marked>,
+    /// How far the spans up to each reach.
+    reach: Vec<u32>,
+}
+
+impl Sorted {
+    fn new(mut spans: Vec<Marked>) -> Self {
+        spans.sort_by_key(|span| span.start);
+        let furthest = |so_far: &mut u32, span: &Marked| {
+            *so_far = span.end.max(*so_far);
+            Some(*so_far)
+        };
+        let reach = spans.iter().scan(0, furthest).collect();
+        Self { spans, reach }
+    }
+
+    fn meeting(&self, start: u32, end: u32) -> impl Iterator<Item = &Marked> {
+        let first = self.reach.partition_point(|&reach| reach <= start);
+        let begun = self.spans[first..].iter().take_while(move |span| span.start < end);
+        begun.filter(move |span| meets(span, start, end))
+    }
 }
 
 fn named(found: Found<&'static str>) -> Marked {
@@ -109,8 +146,8 @@ fn meets(span: &Marked, start: u32, end: u32) -> bool {
 }
 
 /// What is left of a model span beside the sure findings.
-fn around(text: &[char], span: Marked, sure: &[Marked]) -> Vec<Marked> {
-    let over: Vec<&Marked> = sure.iter().filter(|found| meets(found, span.start, span.end)).collect();
+fn around(text: &[char], span: Marked, sure: &Sorted) -> Vec<Marked> {
+    let over: Vec<&Marked> = sure.meeting(span.start, span.end).collect();
     if over.is_empty() {
         return vec![span];
     }

@@ -8,7 +8,9 @@
 //! things is only [`Standing::Weak`].
 
 use regex::Regex;
+use tokio::time::Instant;
 
+use super::deadline::{Late, in_time};
 use super::normalise::{CharCounter, Normalised};
 use super::spans::Found;
 
@@ -99,9 +101,9 @@ impl Patterns {
         })
     }
 
-    /// Everything found in one part; findings may overlap.
-    pub(super) fn find(&self, part: u32, text: &Normalised<'_>) -> Vec<Sighting> {
-        let mut hits = self.hits(&text.text);
+    /// Everything found in one part, sorted; findings may overlap. Gives up at `deadline`.
+    pub(super) fn find(&self, part: u32, text: &Normalised<'_>, deadline: Instant) -> Result<Vec<Sighting>, Late> {
+        let mut hits = self.hits(&text.text, deadline)?;
         hits.sort_by_key(|hit| (hit.start, hit.end));
         let mut starts = CharCounter::new(&text.text);
         let located = hits.into_iter().map(|hit| {
@@ -111,31 +113,48 @@ impl Patterns {
             let found = Found { part, start, end, label: hit.label, score: hit.score };
             Sighting { found, standing: hit.standing }
         });
-        located.collect()
+        Ok(located.collect())
     }
 
-    fn hits(&self, text: &str) -> Vec<Hit> {
+    fn hits(&self, text: &str, deadline: Instant) -> Result<Vec<Hit>, Late> {
         let mut hits = Vec::new();
-        self.secrets.find(text, &mut hits);
-        self.net.find(text, &mut hits);
-        self.names.find(text, &mut hits);
+        self.secrets.find(text, deadline, &mut hits)?;
+        self.net.find(text, deadline, &mut hits)?;
+        self.names.find(text, deadline, &mut hits)?;
         if text.bytes().any(|byte| byte.is_ascii_digit()) {
             let cues = self.cues.find(text);
+            in_time(deadline)?;
             self.numbers.find(text, &cues, &mut hits);
+            in_time(deadline)?;
             self.ibans.find(text, &mut hits);
+            in_time(deadline)?;
             self.phones.find(text, &cues, &mut hits);
-            self.times.find(text, &mut hits);
-            self.addresses.find(text, &mut hits);
+            self.times.find(text, deadline, &mut hits)?;
+            self.addresses.find(text, deadline, &mut hits)?;
         } else {
-            self.times.find_words(text, &mut hits);
+            self.times.find_words(text, deadline, &mut hits)?;
         }
-        hits
+        Ok(hits)
     }
 }
 
 /// Compiles many.
 fn compile(sources: &[&str]) -> Result<Vec<Regex>, regex::Error> {
     sources.iter().map(|source| Regex::new(source)).collect()
+}
+
+/// How far around a finding words may stand that say what it is, in bytes. Without a bound a text
+/// of many findings would be read once for each.
+const NEAR: usize = 64;
+
+/// What stands right before `at`.
+fn before(text: &str, at: usize) -> &str {
+    &text[text.floor_char_boundary(at.saturating_sub(NEAR))..at]
+}
+
+/// What stands right behind `at`.
+fn behind(text: &str, at: usize) -> &str {
+    &text[at..text.floor_char_boundary(at + NEAR)]
 }
 
 /// Neither end of the stretch goes on in the same word or number.

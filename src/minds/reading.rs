@@ -110,12 +110,14 @@ impl Reader {
         reading.prompt_tokens += tokens.len() as u64;
         if part.guarded {
             reading.guards_readable &= self.legible(&pieces);
-            for revealed in self.disguises.reveal(&text.text) {
+            for revealed in self.disguises.reveal(&text.text, deadline)? {
                 normalised.push(revealed.from);
-                self.tokenizer.read(index, &normalise(&revealed.text), &self.readable, deadline, &mut hidden)?;
+                let text = normalise(&revealed.text);
+                let pieces = self.tokenizer.read(index, &text, &self.readable, deadline, &mut hidden)?;
+                reading.guards_readable &= self.legible(&pieces);
             }
             if let Some(patterns) = &self.patterns {
-                reading.patterns.extend(patterns.find(index, &text));
+                reading.patterns.extend(patterns.find(index, &text, deadline)?);
             }
         }
         Ok(PartReading { tokens, pieces, hidden, normalised })
@@ -206,31 +208,35 @@ fn asks(parts: &[Part]) -> Vec<bool> {
 }
 
 fn judged(input: &Input, asks: &[bool], streams: &[Stream], mut steps: Vec<Vec<&'static str>>) -> Vec<JudgedPart> {
-    let mut judged: Vec<JudgedPart> = Vec::new();
-    for (index, part) in input.parts.iter().enumerate().filter(|(index, part)| part.guarded || asks[*index]) {
-        let mine = |token: &&Token| token.part as usize == index;
-        let reads = |stream: &&Stream| if part.guarded { stream.guarded && !stream.hidden } else { stream.ask };
-        let place = part.place.unwrap_or(super::Place { message: 0, part: 0 });
-        let (message, source) = (place.message, part.source);
-        let mut entry = JudgedPart {
-            message,
-            part: place.part,
-            tokens: 0,
-            windows: 0,
-            source,
-            normalised: steps.get_mut(index).map(std::mem::take).unwrap_or_default(),
-        };
-        for stream in streams.iter().filter(reads) {
-            // A part's tokens stand together.
-            let Some(start) = stream.tokens.iter().position(|token| mine(&token)) else { continue };
-            let tokens = stream.tokens[start..].iter().take_while(mine).count();
-            entry.tokens = tokens;
-            entry.windows = stream.windows.iter().filter(|w| w.start < start + tokens && start < w.end).count();
-            break;
+    let read = counted(input, streams);
+    let judged = input.parts.iter().enumerate().filter(|(index, part)| part.guarded || asks[*index]);
+    let entry = |(index, part): (usize, &Part)| {
+        let super::Place { message, part: place } = part.place.unwrap_or(super::Place { message: 0, part: 0 });
+        let (tokens, windows) = read[index].unwrap_or_default();
+        let normalised = std::mem::take(&mut steps[index]);
+        JudgedPart { message, part: place, tokens, windows, source: part.source, normalised }
+    };
+    judged.map(entry).collect()
+}
+
+/// Tokens and windows of each part in the first stream that reads it, in one walk over the streams.
+fn counted(input: &Input, streams: &[Stream]) -> Vec<Option<(usize, usize)>> {
+    let mut counted = vec![None; input.parts.len()];
+    for stream in streams {
+        let mut start = 0;
+        // A part's tokens stand together.
+        for run in stream.tokens.chunk_by(|a, b| a.part == b.part) {
+            let (index, end) = (run[0].part as usize, start + run.len());
+            let reads = if input.parts[index].guarded { stream.guarded && !stream.hidden } else { stream.ask };
+            if reads && counted[index].is_none() {
+                let over = stream.windows.partition_point(|window| window.end <= start);
+                let begun = stream.windows.partition_point(|window| window.start < end);
+                counted[index] = Some((run.len(), begun - over));
+            }
+            start = end;
         }
-        judged.push(entry);
     }
-    judged
+    counted
 }
 
 #[cfg(test)]

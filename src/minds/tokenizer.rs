@@ -9,6 +9,7 @@ use std::path::Path;
 use tokenizers::Tokenizer as Inner;
 use tokio::time::Instant;
 
+use super::deadline::{Late, in_time};
 use super::normalise::{CharCounter, Normalised};
 use super::readable::{Letters, Readable};
 
@@ -56,6 +57,12 @@ pub(super) enum TokenizerError {
     Late,
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<Late> for TokenizerError {
+    fn from(Late: Late) -> Self {
+        Self::Late
+    }
 }
 
 impl From<tokenizers::Error> for TokenizerError {
@@ -121,7 +128,9 @@ impl Tokenizer {
         deadline: Instant,
         tokens: &mut Vec<Token>,
     ) -> Result<Vec<Letters>, TokenizerError> {
-        let mut chars_before = 0;
+        let (mut chars_before, mut bytes_before) = (0, 0);
+        // Where the token before ends, in whichever piece.
+        let mut end_of_last = None;
         let mut counted = Vec::new();
         for piece in pieces(&text.text, self.leading_space) {
             in_time(deadline)?;
@@ -150,11 +159,14 @@ impl Tokenizer {
                     end: origin.end as u32,
                     continues,
                     separates: to > from && this.shown.chars().all(|c| SEPARATORS.contains(c)),
-                    joins: last.is_some_and(|last| matches!(piece.get(last.to..this.from), Some("" | " "))),
+                    joins: end_of_last
+                        .is_some_and(|end| matches!(text.text.get(end..bytes_before + this.from), Some("" | " "))),
                 });
+                end_of_last = Some(bytes_before + this.to);
                 last = Some(this);
             }
             chars_before += chars.at(piece.len());
+            bytes_before += piece.len();
             counted.push(letters);
         }
         Ok(counted)
@@ -196,10 +208,6 @@ impl<'a> Piece<'a> {
         };
         self.word.is_some() && self.word == last.word && (shared || (touches && (splits_words || lettered())))
     }
-}
-
-fn in_time(deadline: Instant) -> Result<(), TokenizerError> {
-    if Instant::now() < deadline { Ok(()) } else { Err(TokenizerError::Late) }
 }
 
 /// Cuts `text` after white space, or before it, into pieces of about [`PIECE`] bytes; a longer
@@ -283,6 +291,21 @@ mod tests {
         let tokens = read(&tokenizer, &text);
         assert_eq!(tokens.iter().map(|t| t.id).collect::<Vec<_>>(), whole.get_ids());
         assert_eq!(tokenizer.count(&text, later()).unwrap(), tokens.len());
+    }
+
+    #[test]
+    fn a_word_joins_the_one_before_it_in_another_piece() {
+        let text = "Ann Lee, 12 words\nof ".repeat(PIECE / 6);
+        for tokenizer in [tokenizer(), foreign("modernbert-token"), foreign("mmbert-token")] {
+            let tokens = read(&tokenizer, &text);
+            let plain = text.as_bytes();
+            let joins = |pair: &[Token]| {
+                let (end, start) = (pair[0].end as usize, pair[1].start as usize);
+                start <= end || start == end + 1 && plain[end] == b' '
+            };
+            let apart = |pair: &&[Token]| pair[0].start < pair[0].end && pair[1].joins != joins(pair);
+            assert_eq!(tokens.windows(2).find(apart), None);
+        }
     }
 
     fn foreign(folder: &str) -> Tokenizer {

@@ -4,35 +4,35 @@
 const READABLE: f32 = 0.95;
 const WORDED: f32 = 0.75;
 
-/// Shortest text worth reading.
+/// Bytes of the shortest text worth reading, and of the shortest inside something else: a few
+/// bytes of any data look like words.
 const SHORTEST: usize = 12;
+const SHORTEST_INSIDE: usize = 20;
 
+/// Words may begin anywhere in the run, behind a path for example: each way to group its letters is tried.
 pub(super) fn base64(run: &str) -> Option<String> {
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    let mut bytes = Vec::with_capacity(run.len() * 3 / 4);
-    for c in run.bytes().filter(|c| !c.is_ascii_whitespace() && *c != b'=') {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' | b'-' => 62,
-            _ => 63,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    words(bytes)
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => Some(c - b'A'),
+        b'a'..=b'z' => Some(c - b'a' + 26),
+        b'0'..=b'9' => Some(c - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    };
+    let sextets: Vec<u8> = run.bytes().filter_map(value).collect();
+    let bytes = |group: &[u8]| {
+        let bits = group.iter().fold(0_u32, |bits, &sextet| bits << 6 | u32::from(sextet));
+        let left = bits << (6 * (4 - group.len()));
+        left.to_be_bytes().into_iter().skip(1).take(group.len() - 1)
+    };
+    any((0..4).filter_map(|skipped| Some(sextets.get(skipped..)?.chunks(4).flat_map(bytes).collect())))
 }
 
 pub(super) fn hex(run: &str) -> Option<String> {
     let plain = run.replace("0x", "").replace("\\x", "");
     let digits: Vec<u8> = plain.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
-    words(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    let byte = |pair: &[u8]| pair[0] << 4 | pair[1];
+    any((0..2).filter_map(|skipped| Some(digits.get(skipped..)?.chunks_exact(2).map(byte).collect())))
 }
 
 pub(super) fn percent(run: &str) -> Option<String> {
@@ -54,7 +54,7 @@ pub(super) fn percent(run: &str) -> Option<String> {
             None => bytes.push(if *first == b'+' { b' ' } else { *first }),
         }
     }
-    words(bytes)
+    words(&bytes)
 }
 
 /// `\u0069`, `&#105;`, `&#x69;`.
@@ -68,7 +68,7 @@ pub(super) fn escapes(run: &str) -> Option<String> {
         };
         char::from_u32(u32::from_str_radix(digits, radix).ok()?)
     });
-    words(letters.collect::<String>().into_bytes())
+    words(letters.collect::<String>().as_bytes())
 }
 
 /// Letters one separator apart make a word; a wider gap ends it.
@@ -100,12 +100,34 @@ pub(super) fn rot13(text: &str) -> String {
         .collect()
 }
 
-/// The bytes as text, if words are what they are.
-fn words(bytes: Vec<u8>) -> Option<String> {
-    let text = String::from_utf8(bytes).ok()?;
-    let count = text.chars().count();
-    let share = |wanted: fn(char) -> bool| text.chars().filter(|&c| wanted(c)).count() as f32 / count.max(1) as f32;
-    let readable = share(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r'));
-    let worded = share(|c| c.is_alphabetic() || c == ' ');
-    (count >= SHORTEST && text.contains(' ') && readable >= READABLE && worded >= WORDED).then_some(text)
+/// The words in several readings of a run.
+fn any(readings: impl Iterator<Item = Vec<u8>>) -> Option<String> {
+    let found: Vec<String> = readings.filter_map(|bytes| words(&bytes)).collect();
+    (!found.is_empty()).then(|| found.join("\n"))
+}
+
+/// The stretches of the bytes that are words, one a line.
+fn words(bytes: &[u8]) -> Option<String> {
+    let are_words = |text: &str| {
+        let shortest = if text.len() == bytes.len() { SHORTEST } else { SHORTEST_INSIDE };
+        text.len() >= shortest && are_words(text)
+    };
+    let stretches = bytes.utf8_chunks().flat_map(|chunk| match are_words(chunk.valid()) {
+        true => vec![chunk.valid()],
+        false => chunk.valid().split(is_broken).filter(|stretch| are_words(stretch)).collect(),
+    });
+    let found: Vec<&str> = stretches.collect();
+    (!found.is_empty()).then(|| found.join("\n"))
+}
+
+fn is_broken(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t' | '\r')
+}
+
+/// Not every script has blanks between its words.
+fn are_words(text: &str) -> bool {
+    let count = text.chars().count() as f32;
+    let share = |wanted: fn(char) -> bool| text.chars().filter(|&c| wanted(c)).count() as f32 / count;
+    let spaced = text.contains(' ') || share(|c| !c.is_ascii() && c.is_alphabetic()) >= 0.5;
+    spaced && share(|c| !is_broken(c)) >= READABLE && share(|c| c.is_alphabetic() || c == ' ') >= WORDED
 }

@@ -121,15 +121,23 @@ fn joins_words(text: &[char], at: usize) -> bool {
         && letter(Some(at + 1))
 }
 
+/// Code points by which a span may grow to the borders of its word or number. Longer words exist
+/// only to keep a guard busy.
+const LONGEST_WORD: usize = 64;
+
+/// Small words taken off a name; more are no part of one either.
+const MOST_SMALL: usize = 16;
+
 /// A name is made of whole words, hyphens and apostrophes included; the `'s` of a possessive
 /// is not.
 fn whole_words(text: &[char], mut span: Marked) -> Marked {
     let inside = |at: usize| text.get(at).is_some_and(|c| c.is_alphanumeric()) || joins_words(text, at);
     let (mut start, mut end) = (span.start as usize, span.end as usize);
-    while start > 0 && inside(start - 1) && inside(start) {
+    let (first, last) = bounds(text, &span);
+    while start > first && inside(start - 1) && inside(start) {
         start -= 1;
     }
-    while end > 0 && end < text.len() && inside(end) && inside(end - 1) && !possessive(text, end) {
+    while end > 0 && end < last && inside(end) && inside(end - 1) && !possessive(text, end) {
         end += 1;
     }
     if end >= 2 && possessive(text, end - 2) && end - 2 > start {
@@ -137,6 +145,12 @@ fn whole_words(text: &[char], mut span: Marked) -> Marked {
     }
     (span.start, span.end) = (start as u32, end as u32);
     span
+}
+
+/// How far a span may grow.
+fn bounds(text: &[char], span: &Marked) -> (usize, usize) {
+    let (start, end) = (span.start as usize, span.end as usize);
+    (start.saturating_sub(LONGEST_WORD), text.len().min(end + LONGEST_WORD))
 }
 
 /// An apostrophe and a last `s`.
@@ -152,13 +166,14 @@ fn whole_numbers(text: &[char], mut span: Marked) -> Marked {
     let joint =
         |at: usize| text.get(at).is_some_and(|c| "-/.:".contains(*c)) && at > 0 && digit(at - 1) && digit(at + 1);
     let (mut start, mut end) = (span.start as usize, span.end as usize);
-    while start > 0 && (digit(start - 1) || joint(start - 1)) && digit(start) {
+    let (first, last) = bounds(text, &span);
+    while start > first && (digit(start - 1) || joint(start - 1)) && digit(start) {
         start -= 1;
         if joint(start) {
             start -= 1;
         }
     }
-    while end > 0 && end < text.len() && (digit(end) && digit(end - 1) || joint(end)) {
+    while end > 0 && end < last && (digit(end) && digit(end - 1) || joint(end)) {
         end += 1;
     }
     (span.start, span.end) = (start as u32, end as u32);
@@ -208,27 +223,34 @@ pub(super) fn trim(text: &[char], span: &mut Marked) {
     while span.start < span.end && outside(at(span.start)) && !opens(at(span.start)) {
         span.start += 1;
     }
+    let inside = |end: u32| text.get(span.start as usize..end as usize).unwrap_or_default();
+    let mut open = inside(span.end).iter().map(opening).sum::<i64>();
     while span.start < span.end && outside(at(span.end - 1)) {
-        let inside = covered(text, span.start, span.end - 1);
-        let closes = at(span.end - 1) == ')' && inside.matches('(').count() > inside.matches(')').count();
-        let shortens = at(span.end - 1) == '.' && shortened(&inside);
-        if closes || shortens || at(span.end - 1) == '/' && &*span.label == "DOMAIN_NAME" {
+        let last = at(span.end - 1);
+        let closes = last == ')' && open >= 0;
+        let shortens = last == '.' && shortened(inside(span.end - 1));
+        if closes || shortens || last == '/' && &*span.label == "DOMAIN_NAME" {
             break;
         }
+        open -= opening(&last);
         span.end -= 1;
     }
     drop_stray_letter(text, span);
     // The full stop of `Inc.` and `Jr.` belongs to the name where the model left it out.
-    let inside = covered(text, span.start, span.end);
-    if matches!(&*span.label, "PERSON" | "ORGANIZATION") && at(span.end) == '.' && suffixed(&inside) {
+    let inside = text.get(span.start as usize..span.end as usize).unwrap_or_default();
+    if matches!(&*span.label, "PERSON" | "ORGANIZATION") && at(span.end) == '.' && suffixed(inside) {
         span.end += 1;
     }
+}
+
+fn opening(c: &char) -> i64 {
+    i64::from(*c == '(') - i64::from(*c == ')')
 }
 
 /// A name neither ends in `of` or `and` nor starts with one; a place not with `the` either.
 fn without_small_words(text: &[char], span: &mut Marked) {
     const SMALL: &[&str] = &["and", "at", "by", "for", "from", "in", "of", "on", "or", "to", "with"];
-    loop {
+    for _ in 0..MOST_SMALL {
         let inside = covered(text, span.start, span.end);
         let Some((first, rest)) = inside.split_once(' ') else { return };
         if SMALL.contains(&first) || &*span.label == "GPE" && first == "the" {
@@ -246,8 +268,7 @@ fn without_small_words(text: &[char], span: &mut Marked) {
 
 /// A lone letter of another alphabet at the end is what a broken dash left behind.
 fn drop_stray_letter(text: &[char], span: &mut Marked) {
-    let inside: Vec<char> = text.get(span.start as usize..span.end as usize).unwrap_or_default().to_vec();
-    if let [.., ' ', last] = inside.as_slice()
+    if let [.., ' ', last] = text.get(span.start as usize..span.end as usize).unwrap_or_default()
         && !last.is_uppercase()
         && !last.is_ascii_alphanumeric()
         && family(&span.label) == Family::Name
@@ -256,18 +277,21 @@ fn drop_stray_letter(text: &[char], span: &mut Marked) {
     }
 }
 
-fn last_word(inside: &str) -> String {
-    inside.rsplit([' ', '\n']).next().unwrap_or_default().trim_matches(['.', ',']).to_lowercase()
+/// In small letters, without the stops around it. No longer than a word may grow.
+fn last_word(inside: &[char]) -> String {
+    let near = &inside[inside.len().saturating_sub(LONGEST_WORD)..];
+    let word = near.rsplit(|c| matches!(c, ' ' | '\n')).next().unwrap_or_default();
+    word.iter().collect::<String>().trim_matches(['.', ',']).to_lowercase()
 }
 
-fn shortened(inside: &str) -> bool {
+fn shortened(inside: &[char]) -> bool {
     let last = last_word(inside);
     SHORTENED.contains(&last.as_str()) || last.chars().count() == 1 && last.chars().all(char::is_alphabetic)
 }
 
 /// Ends in a suffix of two words or more: `Miller Ltd`.
-fn suffixed(inside: &str) -> bool {
-    inside.contains(' ') && matches!(last_word(inside).as_str(), "jr" | "sr" | "inc" | "ltd" | "corp" | "bros" | "co")
+fn suffixed(inside: &[char]) -> bool {
+    inside.contains(&' ') && matches!(last_word(inside).as_str(), "jr" | "sr" | "inc" | "ltd" | "corp" | "bros" | "co")
 }
 
 fn without_side(text: &[char], mut span: Marked) -> Marked {

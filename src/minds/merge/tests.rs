@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::plausible::plausible;
 use super::*;
 
@@ -218,4 +220,86 @@ fn the_manifests_threshold_is_for_the_model() {
     assert_eq!(spans(BOTH), 2);
     assert_eq!(spans(Thresholds { model: 0.95, patterns: 0.0 }), 1);
     assert_eq!(spans(Thresholds { model: 0.95, patterns: 0.95 }), 0);
+}
+
+fn span(start: u32, length: u32, label: &str) -> Marked {
+    Found { part: 0, start, end: start + length, label: label.into(), score: 0.9 }
+}
+
+/// Spans in order; those free of overlaps, where asked.
+fn some_spans(apart: bool) -> impl Strategy<Value = Vec<Marked>> {
+    let label = prop::sample::select(vec!["PERSON", "GPE", "AGE"]);
+    let one = (0_u32..60, 1_u32..12, label).prop_map(|(start, length, label)| span(start, length, label));
+    prop::collection::vec(one, 0..12).prop_map(move |mut spans| {
+        spans.sort_by_key(|span| span.start);
+        if apart { overlay(Vec::new(), spans) } else { spans }
+    })
+}
+
+proptest! {
+    #[test]
+    fn those_that_meet_are_found(spans in some_spans(false), start in 0_u32..70, length in 0_u32..12) {
+        let expected: Vec<Marked> =
+            spans.iter().filter(|span| meets(span, start, start + length)).cloned().collect();
+        let sorted = Sorted::new(spans);
+        prop_assert_eq!(sorted.meeting(start, start + length).cloned().collect::<Vec<_>>(), expected);
+    }
+
+    /// As if each name were held against all that is left of the others.
+    #[test]
+    fn names_take_over_one_by_one(model in some_spans(false), outer in some_spans(false), sure in some_spans(true)) {
+        let mut expected = model.clone();
+        for name in &outer {
+            let inside = |span: &Marked| name.start <= span.start && span.end <= name.end;
+            let fits = |span: &Marked| {
+                !meets(span, name.start, name.end) || inside(span) && plausible::family(&span.label) == Family::Name
+            };
+            if expected.iter().all(fits) && !sure.iter().any(|found| meets(found, name.start, name.end)) {
+                expected.retain(|span| !meets(span, name.start, name.end));
+                expected.push(name.clone());
+            }
+        }
+        prop_assert_eq!(within(Sorted::new(model), outer, &Sorted::new(sure)), expected);
+    }
+}
+
+#[test]
+fn a_span_grows_by_a_word_and_no_further() {
+    let text: Vec<char> = "Ann-".repeat(100).chars().collect();
+    let grown = clean::clean(&text, span(200, 3, "PERSON"));
+    assert_eq!((grown[0].start, grown[0].end), (200 - 64, 203 + 64));
+    let numbers: Vec<char> = "1-".repeat(200).chars().collect();
+    let grown = clean::clean(&numbers, span(200, 1, "DATE_TIME"));
+    assert!(grown.iter().all(|span| span.start >= 200 - 65 && span.end <= 201 + 65));
+}
+
+#[test]
+fn brackets_and_stops_at_the_end_are_counted_once() {
+    check("at Lee (Ann)), ok", &[("Lee (Ann)),", "PERSON")], &[], &[("Lee (Ann)", "PERSON")]);
+    check("at Ann))), ok", &[("Ann)))", "PERSON")], &[], &[("Ann", "PERSON")]);
+    check("with Miller Ltd... we", &[("Miller Ltd...", "ORGANIZATION")], &[], &[("Miller Ltd...", "ORGANIZATION")]);
+}
+
+#[test]
+#[ignore = "measures time: run it by itself on a quiet machine"]
+fn merging_is_linear() {
+    let took = |count: u32| {
+        let text: Vec<char> = "Ann 10.0.0.1, ".repeat(count as usize).chars().collect();
+        let names = (0..count).map(|at| span(14 * at, 3, "PERSON")).collect();
+        let seen = |start, length, label, standing| {
+            let found = Found { part: 0, start, end: start + length, label, score: 0.8 };
+            Sighting { found, standing }
+        };
+        let patterns = (0..count).flat_map(|at| {
+            let name = seen(14 * at, 3, "PERSON", Standing::Outer);
+            let weak = seen(14 * at, 3, "ORGANIZATION", Standing::Weak);
+            [name, weak, seen(14 * at + 4, 8, "IP_ADDRESS", Standing::Sure)]
+        });
+        let patterns = patterns.collect();
+        let started = std::time::Instant::now();
+        assert_eq!(merge(&text, names, patterns, BOTH).len() as u32, 2 * count);
+        started.elapsed()
+    };
+    let (once, fourfold) = (took(5_000), took(20_000));
+    assert!(fourfold < 6 * once, "{once:?}, {fourfold:?}");
 }

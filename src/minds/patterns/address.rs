@@ -4,8 +4,10 @@
 //! the model's. `merge.rs` joins town, state and postal code to them.
 
 use regex::Regex;
+use tokio::time::Instant;
 
 use super::{Hit, compile, stands_alone};
+use crate::minds::deadline::{Late, in_time};
 
 const WORD: &str = r"[\p{Lu}0-9][\p{L}0-9'’.-]*";
 const TYPE: &str = r"(?:St|Street|Ave|Avenue|Rd|Road|Blvd|Boulevard|Ln|Lane|Dr|Drive|Ct|Court|Cir|Circle|Pl|Place|Sq|Square|Ter|Terrace|Pkwy|Parkway|Hwy|Highway|Way|Trail|Trl|Alley|Crescent|Close|Mews|Grove|Row|Loop|Turnpike|Expressway|Freeway|Quay|Esplanade)";
@@ -44,10 +46,12 @@ impl Addresses {
         .map(Self)
     }
 
-    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         for shape in &self.0 {
+            in_time(deadline)?;
             let alone = shape.find_iter(text).filter(|hit| stands_alone(text, hit.start(), hit.end()));
             hits.extend(alone.map(|hit| Hit::sure(hit.start(), hit.end(), "STREET_ADDRESS", 0.86)));
         }
+        Ok(())
     }
 }

@@ -8,25 +8,21 @@ const IBAN_LENGTHS: &str = "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR
     LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 \
     RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 YE30 XK20";
 
-/// Byte ranges of the valid card numbers in a run of digits, spaces and hyphens; they start
-/// and end where a group of digits does.
-pub(super) fn cards(run: &str) -> Vec<Range<usize>> {
-    let groups = groups(run);
-    let mut found = Vec::new();
-    let mut first = 0;
-    while first < groups.len() {
-        let longest = (first..groups.len()).rev().find(|&last| {
-            let digits: Vec<u8> =
-                run[groups[first].start..groups[last].end].bytes().filter(u8::is_ascii_digit).collect();
-            is_written_like_one(run, &groups[first..=last]) && is_card(&digits)
-        });
-        if let Some(last) = longest {
-            found.push(groups[first].start..groups[last].end);
-            first = last;
-        }
-        first += 1;
-    }
-    found
+/// Digits of the longest cards.
+const LONGEST_CARD: usize = 19;
+
+/// How many `groups` of a run of digits, from the first, are a valid card number: the most.
+pub(super) fn card(run: &str, groups: &[Range<usize>]) -> Option<usize> {
+    let mut sum = 0;
+    let counted = groups.iter().map(|group| {
+        sum += group.len();
+        sum
+    });
+    let counted: Vec<usize> = counted.take_while(|&digits| digits <= LONGEST_CARD).collect();
+    let whole = groups.first()?.start..groups[..counted.len()].last()?.end;
+    let digits: Vec<u8> = run[whole].bytes().filter(u8::is_ascii_digit).collect();
+    let fits = |&count: &usize| is_card(&digits[..counted[count - 1]]) && is_written_like_one(run, &groups[..count]);
+    (1..=counted.len()).rev().find(fits)
 }
 
 /// One separator throughout, and groups as on a card: four digits or more but for the last, or
@@ -44,7 +40,8 @@ fn is_written_like_one(run: &str, groups: &[Range<usize>]) -> bool {
     one_gap && (wide || even)
 }
 
-fn groups(run: &str) -> Vec<Range<usize>> {
+/// The groups of digits in a run, as byte ranges.
+pub(super) fn groups(run: &str) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     for (at, _) in run.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
         match groups.last_mut() {
@@ -90,6 +87,12 @@ fn iban_length(run: &str) -> Option<usize> {
     IBAN_LENGTHS.split(' ').find_map(|entry| entry.strip_prefix(country.as_str()))?.parse().ok()
 }
 
+/// Where an IBAN of the country at the start of `run` would end.
+pub(super) fn iban_end(run: &str) -> Option<usize> {
+    let mut kept = run.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_alphanumeric());
+    kept.nth(iban_length(run)? - 1).map(|(last, _)| last + 1)
+}
+
 /// Where the valid IBAN at the start of `run` (letters, digits, spaces, hyphens, dots) ends.
 pub(super) fn iban(run: &str) -> Option<usize> {
     let length = iban_length(run)?;
@@ -115,19 +118,29 @@ pub(super) fn countries() -> impl Iterator<Item = (&'static str, usize)> {
 mod tests {
     use super::*;
 
+    /// The first card in a run.
+    fn first(run: &str) -> Option<Range<usize>> {
+        let groups = groups(run);
+        let fits = |first: usize| card(run, &groups[first..]).map(|count| (first, first + count - 1));
+        let (first, last) = (0..groups.len()).find_map(fits)?;
+        Some(groups[first].start..groups[last].end)
+    }
+
     #[test]
     fn cards_by_issuer_and_sum() {
         for valid in
             ["4111111111111111", "5555-5555-5555-4444", "3782 822463 10005", "6011 1111 1111 1117", "2223003122003222"]
         {
-            assert_eq!(cards(valid).first(), Some(&(0..valid.len())), "{valid}");
+            assert_eq!(first(valid), Some(0..valid.len()), "{valid}");
         }
         for wrong in
             ["4111 1111-1111.1111", "41 111 1111 1111111", "4111111111111112", "1234567890123452", "0000000000000000"]
         {
-            assert!(cards(wrong).is_empty(), "{wrong}");
+            assert_eq!(first(wrong), None, "{wrong}");
         }
-        assert_eq!(cards("12 4111 1111 1111 1111 7").first(), Some(&(3..22)));
+        assert_eq!(first("12 4111 1111 1111 1111 7"), Some(3..22));
+        assert_eq!(first("2024-11-22 4111 1111 1111 1111 5500 0055 5555 5559"), Some(11..30));
+        assert_eq!(first(&"4111111111111111".repeat(2)), None);
     }
 
     #[test]
@@ -138,5 +151,6 @@ mod tests {
         assert_eq!(iban("GB82 WEST 1234 5698 7654 33"), None);
         assert_eq!(iban("ZZ82 WEST 1234 5698 7654 32"), None);
         assert_eq!(iban("GB82 WEST"), None);
+        assert_eq!((iban_end("GB82 WEST 1234 5698 7654 33 x"), iban_end("GB82 WEST")), (Some(27), None));
     }
 }

@@ -65,9 +65,12 @@ impl Found<'_> {
     pub(super) fn before(&self, at: usize) -> Option<Kind> {
         let next = self.cues.partition_point(|&(_, end, _)| end <= at);
         let &(_, end, kind) = self.cues.get(next.checked_sub(1)?)?;
+        if at - end > REACH {
+            return None;
+        }
         let between = self.text.get(end..at)?;
         let digits = between.bytes().filter(u8::is_ascii_digit).count();
-        (between.len() <= REACH && digits <= 2 && !between.contains("\n\n")).then_some(kind)
+        (digits <= 2 && !between.contains("\n\n")).then_some(kind)
     }
 
     /// A cue right behind, as in `555-1234 (mobile)`.

@@ -21,18 +21,23 @@ impl Ibans {
     }
 
     pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
-        for run in self.any.find_iter(text) {
-            let Some(end) = checksum::iban(run.as_str()) else { continue };
-            let end = run.start() + end;
-            if stands_alone(text, run.start(), end) {
-                hits.push(Hit::sure(run.start(), end, "IBAN_CODE", 0.99));
-            }
+        let mut from = 0;
+        while let Some(run) = self.any.find_at(text, from) {
+            let end = checksum::iban(run.as_str()).map(|end| run.start() + end);
+            let end = end.filter(|&end| stands_alone(text, run.start(), end));
+            hits.extend(end.map(|end| Hit::sure(run.start(), end, "IBAN_CODE", 0.99)));
+            // `at 10 pm to DE89…` starts like one of Austria: the next word may be the real one.
+            from = end.unwrap_or_else(|| run.start() + 1);
         }
-        for run in self.shape.find_iter(text) {
-            let digits = run.as_str().bytes().filter(u8::is_ascii_digit).count();
-            if digits * 2 >= run.len() && checksum::has_ibans(run.as_str()) {
-                hits.push(Hit::sure(run.start(), run.end(), "IBAN_CODE", 0.88));
-            }
+        let mut from = 0;
+        while let Some(run) = self.shape.find_at(text, from) {
+            let end = checksum::iban_end(run.as_str()).map(|end| run.start() + end);
+            let end = end.filter(|&end| stands_alone(text, run.start(), end)).unwrap_or_else(|| run.end());
+            let number = &text[run.start()..end];
+            let digits = number.bytes().filter(u8::is_ascii_digit).count();
+            let fits = digits * 2 >= number.len() && checksum::has_ibans(number);
+            hits.extend(fits.then(|| Hit::sure(run.start(), end, "IBAN_CODE", 0.88)));
+            from = end;
         }
     }
 }

@@ -7,8 +7,10 @@
 use std::collections::BTreeSet;
 
 use regex::Regex;
+use tokio::time::Instant;
 
-use super::{Hit, Standing, stands_alone};
+use super::{Hit, Standing, before, behind, stands_alone};
+use crate::minds::deadline::{Late, in_time};
 
 const COUNTRIES: &str = include_str!("countries.txt");
 const NATIONALITIES: &str = include_str!("nationalities.txt");
@@ -92,7 +94,7 @@ impl Names {
         })
     }
 
-    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         for captures in self.addressed.captures_iter(text) {
             let (Some(form), Some(name)) = (captures.get(1), captures.get(2)) else { continue };
             if !is_street(text, form.as_str(), form.start()) {
@@ -100,6 +102,7 @@ impl Names {
                 hits.push(Hit::filler(name.start(), name.end(), "PERSON", 0.85));
             }
         }
+        in_time(deadline)?;
         for company in self.company.captures_iter(text).filter_map(|captures| captures.get(1)) {
             let start = company.start() + opening(company.as_str());
             let whole =
@@ -109,13 +112,17 @@ impl Names {
                 hits.push(Hit::sure(start, end, "ORGANIZATION", 0.9));
             }
         }
+        in_time(deadline)?;
         for kind in self.institution.captures_iter(text).filter_map(|captures| captures.get(1)) {
             let start = kind.start() + opening(kind.as_str());
             hits.push(Hit { start, end: kind.end(), label: "ORGANIZATION", score: 0.82, standing: Standing::Weak });
         }
+        in_time(deadline)?;
         self.full_names(text, hits);
+        in_time(deadline)?;
         self.first_names(text, hits);
         for (cue, label) in [(&self.person, "PERSON"), (&self.organization, "ORGANIZATION")] {
+            in_time(deadline)?;
             for name in cue.captures_iter(text).filter_map(|captures| captures.get(1)) {
                 let first =
                     name.as_str().split(' ').next().unwrap_or_default().trim_end_matches(['.', ',']).to_lowercase();
@@ -124,7 +131,9 @@ impl Names {
                 }
             }
         }
+        in_time(deadline)?;
         self.listed(text, hits);
+        Ok(())
     }
 
     /// A known given name alone, unless it is a word or a place as well.
@@ -225,7 +234,7 @@ pub(in crate::minds) fn is_honorific(word: &str) -> bool {
 
 /// `2978 Willow Dr. Springfield`: a drive, no doctor.
 fn is_street(text: &str, form: &str, at: usize) -> bool {
-    let line = text[..at].rsplit('\n').next().unwrap_or_default();
+    let line = before(text, at).rsplit('\n').next().unwrap_or_default();
     let mut words = line.split_whitespace().rev().take(4);
     form.starts_with("Dr")
         && words.next().is_some_and(|word| word.starts_with(char::is_uppercase))
@@ -246,8 +255,8 @@ fn opening(company: &str) -> usize {
 
 /// A nationality, unless it names a language or is part of a name.
 fn is_people(text: &str, start: usize, end: usize) -> bool {
-    let last = text[..start].split_whitespace().next_back().unwrap_or_default().to_lowercase();
-    let rest = &text[end..];
+    let last = before(text, start).split_whitespace().next_back().unwrap_or_default().to_lowercase();
+    let rest = behind(text, end);
     let next = rest.split_whitespace().next().unwrap_or_default().trim_matches(|c: char| !c.is_alphabetic());
     let lower = next.to_lowercase();
     let spoken = ["in", "into", "to", "speak", "speaks", "speaking", "learn", "learning", "from", "than"]

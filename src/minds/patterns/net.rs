@@ -3,8 +3,10 @@
 use std::net::Ipv6Addr;
 
 use regex::Regex;
+use tokio::time::Instant;
 
-use super::{Hit, stands_alone};
+use super::{Hit, before, stands_alone};
+use crate::minds::deadline::{Late, in_time};
 
 const EMAIL: &str = r"[\p{L}0-9_](?:[\p{L}0-9._%+'-]*[\p{L}0-9_+-])?(?:@| @ )(?:[\p{L}0-9-]+(?:\.| \. ))+\p{L}\p{L}+";
 /// Spelled out against harvesters: `jane [at] example [dot] com`.
@@ -45,21 +47,26 @@ impl Net {
         })
     }
 
-    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         if text.contains('@') {
             let alone = self.email.find_iter(text).filter(|hit| stands_alone(text, hit.start(), hit.end()));
             hits.extend(alone.map(|hit| Hit::sure(hit.start(), hit.end(), "EMAIL_ADDRESS", 0.97)));
         }
+        in_time(deadline)?;
         let spelled = self.spelled.find_iter(text).filter(|hit| is_spelled(hit.as_str()));
         hits.extend(spelled.map(|hit| Hit::sure(hit.start(), hit.end(), "EMAIL_ADDRESS", 0.9)));
+        in_time(deadline)?;
         for hit in self.url.find_iter(text) {
             let end = hit.start() + hit.as_str().trim_end_matches(['.', ',', ';', ':', '!', '?', ')', '*', '_']).len();
             hits.push(Hit::sure(hit.start(), end, "DOMAIN_NAME", 0.98));
         }
+        in_time(deadline)?;
         self.hosts(text, hits);
+        in_time(deadline)?;
         if text.bytes().any(|byte| byte.is_ascii_digit()) {
             self.machines(text, hits);
         }
+        Ok(())
     }
 
     fn hosts(&self, text: &str, hits: &mut Vec<Hit>) {
@@ -81,9 +88,10 @@ impl Net {
     fn machines(&self, text: &str, hits: &mut Vec<Hit>) {
         for hit in self.ipv4.find_iter(text) {
             let octets = hit.as_str().split('.').all(|octet| octet.parse::<u8>().is_ok());
-            let before = text[..hit.start()].trim_end().to_ascii_lowercase();
-            let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-            let version = matches!(word, "version" | "ver" | "v" | "release");
+            let word = before(text, hit.start()).trim_end().rsplit(|c: char| !c.is_alphanumeric()).next();
+            let version = ["version", "ver", "v", "release"]
+                .iter()
+                .any(|announced| word.is_some_and(|word| word.eq_ignore_ascii_case(announced)));
             let dotted = |c: Option<char>| c.is_some_and(|c| c == '.' || c.is_ascii_alphanumeric());
             let mut after = text[hit.end()..].chars();
             let goes_on = match after.next() {

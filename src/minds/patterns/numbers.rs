@@ -7,8 +7,9 @@ use regex::Regex;
 use super::cue::{Found, Kind};
 use super::{Hit, checksum, stands_alone};
 
-/// Digits in groups, as cards are written: blanks, hyphens, dots, or nothing between.
-const CARD: &str = r"[0-9](?:(?: ?[-.\x{2010}-\x{2014}_/] ?| )?[0-9]){11,22}";
+/// Digits in groups, as cards are written: blanks, hyphens, dots, or nothing between. A card may
+/// stand anywhere in it: behind a date, or beside another one.
+const CARD: &str = r"[0-9](?:(?: ?[-.\x{2010}-\x{2014}_/] ?| )?[0-9]){11,}";
 
 /// Nine digits, three and two and four of them together.
 const SSN: &str = r"[0-9]{3}([-. \x{2010}-\x{2014}]?)[0-9]{2}([-. \x{2010}-\x{2014}]?)[0-9]{4}";
@@ -60,15 +61,36 @@ impl Numbers {
 
     fn cards(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
         for run in self.card.find_iter(text) {
-            let valid = checksum::cards(run.as_str());
-            if valid.is_empty() && stands_alone(text, run.start(), run.end()) {
-                let score = mistyped(run.as_str(), cues.before(run.start()) == Some(Kind::Card));
-                hits.extend(score.map(|score| Hit::sure(run.start(), run.end(), "CREDIT_CARD", score)));
+            let groups = checksum::groups(run.as_str());
+            let hit = |groups: &[Range<usize>], score: f32| {
+                let (start, end) = (run.start() + groups.first()?.start, run.start() + groups.last()?.end);
+                let decimal = groups.len() == 1 && is_decimal(text, start);
+                (!decimal && stands_alone(text, start, end)).then(|| Hit::sure(start, end, "CREDIT_CARD", score))
+            };
+            let slip = |groups: &[Range<usize>]| {
+                let cued = cues.before(run.start() + groups.first()?.start) == Some(Kind::Card);
+                hit(groups, mistyped(run.as_str(), groups, cued)?)
+            };
+            // What is left beside the valid ones: one card, or several pieces between the short
+            // groups of dates and amounts.
+            let slips = |left: &[Range<usize>]| match slip(left) {
+                Some(hit) => vec![hit],
+                None => left.split(|group| group.len() < 4).filter(|piece| piece.len() > 1).filter_map(slip).collect(),
+            };
+            let (mut left, mut first) = (0, 0);
+            while first < groups.len() {
+                let count = checksum::card(run.as_str(), &groups[first..]);
+                match count.and_then(|count| Some((count, hit(&groups[first..first + count], CHECKED)?))) {
+                    None => first += 1,
+                    Some((count, valid)) => {
+                        hits.extend(slips(&groups[left..first]));
+                        hits.push(valid);
+                        first += count;
+                        left = first;
+                    }
+                }
             }
-            let at = |range: Range<usize>| run.start() + range.start..run.start() + range.end;
-            for found in valid.into_iter().map(at).filter(|found| stands_alone(text, found.start, found.end)) {
-                hits.push(Hit::sure(found.start, found.end, "CREDIT_CARD", CHECKED));
-            }
+            hits.extend(slips(&groups[left..]));
         }
     }
 
@@ -129,18 +151,23 @@ impl Numbers {
     }
 }
 
-/// The score of a run that fails every card's sum: a card with a slip, if the words or the
+/// The score of groups that fail every card's sum: a card with a slip, if the words or the
 /// grouping say so.
-fn mistyped(run: &str, cued: bool) -> Option<f32> {
-    let groups: Vec<usize> = run.split(|c: char| !c.is_ascii_digit()).map(str::len).filter(|&len| len > 0).collect();
-    let count: usize = groups.iter().sum();
-    let first = run.bytes().next();
-    match (count, groups.as_slice()) {
+fn mistyped(run: &str, groups: &[Range<usize>], cued: bool) -> Option<f32> {
+    let first = run.as_bytes().get(groups.first()?.start);
+    let sizes: Vec<usize> = groups.iter().map(Range::len).collect();
+    match (sizes.iter().sum::<usize>(), sizes.as_slice()) {
         (12..=19, _) if cued => Some(CUED),
         (16, [4, 4, 4, 4]) | (15, [4, 6, 5]) => Some(SHAPED),
         (16, [16]) if matches!(first, Some(b'2'..=b'6')) => Some(SHAPED),
         _ => None,
     }
+}
+
+/// The digits behind the point of a number.
+fn is_decimal(text: &str, start: usize) -> bool {
+    let whole = text[..start].strip_suffix('.');
+    whole.is_some_and(|whole| whole.ends_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Area, group and serial that were ever given out.

@@ -40,15 +40,22 @@ impl Phones {
     }
 
     pub(super) fn find(&self, text: &str, cues: &Found<'_>, hits: &mut Vec<Hit>) {
-        for captures in self.phone.captures_iter(text) {
+        let mut from = 0;
+        while let Some(captures) = self.phone.captures_at(text, from) {
             let group = (1..captures.len()).find_map(|form| Some((form, captures.get(form)?)));
-            let Some((form, number)) = group else { continue };
+            let Some((form, number)) = group else { break };
             let (start, mut end) = (number.start(), number.end());
+            from = end;
             if let Some(extension) = self.extension.find(&text[end..]) {
                 end += extension.end();
             }
             let digits = number.as_str().bytes().filter(u8::is_ascii_digit).count();
-            if !isolated(text, start..end) || is_money(text, start) {
+            if is_money(text, start) {
+                continue;
+            }
+            if !isolated(text, start..end) {
+                // `apt 22 704-555-7528`: the number may begin with a later group.
+                from = start + first_group(number.as_str());
                 continue;
             }
             let cue = cues.before(start);
@@ -73,6 +80,12 @@ fn judge(form: usize, digits: usize, cued: bool, cue: Option<Kind>) -> Option<(S
         (4 | 5, 7..=12) | (6, 7..=11) => weak,
         _ => None,
     }
+}
+
+/// Where the first group of digits ends.
+fn first_group(number: &str) -> usize {
+    let digits = number.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+    number[digits..].find(|c: char| !c.is_ascii_digit()).map_or(number.len(), |length| digits + length)
 }
 
 fn is_money(text: &str, start: usize) -> bool {

@@ -5,8 +5,10 @@
 //! and neither is a name of program text.
 
 use regex::{Captures, Regex};
+use tokio::time::Instant;
 
 use super::{Hit, SECRET};
+use crate::minds::deadline::{Late, in_time};
 
 mod value;
 
@@ -15,9 +17,12 @@ mod value;
 pub(super) const SHAPES: &[(&str, &str)] = &[
     (
         "private-key",
-        r"(?s)-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----.*?-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----",
+        r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-[^-])*-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----",
     ),
-    ("private-key", r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s\\]*"),
+    (
+        "private-key",
+        r"-----BEGIN [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]{2,24}: [^\r\n]*\r?\n)*[A-Za-z0-9+/=\s\\]*",
+    ),
     ("putty-key", r"(?s)PuTTY-User-Key-File-[23]:.*?Private-MAC: [0-9a-f]{40,64}"),
     ("age-key", r"(?-u:\b)AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     ("openai", r"(?-u:\b)sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}"),
@@ -90,6 +95,9 @@ pub(super) const SHAPES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What keys of several lines begin with.
+const BLOCKS: &[&str] = &["-----BEGIN", "PuTTY-User-Key-File"];
+
 /// `password = …` and its kin; the group is the value.
 const NAMED: &str = r#"(?:(?P<camel>[a-z0-9](?:Pass(?:word|wd|phrase|code)?|Pwd|Secret|ApiKey|AccessKey|SecretKey|PrivateKey|AuthKey|Token))|(?i-u:(?:\b|_)(?P<key>pass(?:word|wd|phrase|code)?|pwd|secret|(?:api|access|secret|private|auth|encryption|signing|master|account|storage)[ _-]?key|apikey|(?:client|app|shared)[ _-]?secret|token|auth|credentials?)))(?-u:[a-z0-9_-]{0,12})["'`]?\s*(?:(?P<sign>:=|=>|==|[:=])|is\s+set\s+to|is|was|>)\s*(?:"(?P<double>[^"\s]{4,})"|'(?P<single>[^'\s]{4,})'|`(?P<tick>[^`\s]{4,})`|(?P<bare>[^\s"'`,;<>(){}\[\]]{6,}))"#;
 
@@ -121,11 +129,15 @@ impl Secrets {
         })
     }
 
-    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         for shape in &self.shapes {
+            in_time(deadline)?;
             for captures in shape.captures_iter(text) {
                 let secret = captures.get(1).or_else(|| captures.get(0));
-                let secret = secret.filter(|secret| !value::stands_for_another(secret.as_str()));
+                let secret = secret.filter(|secret| match secret.as_str() {
+                    block if BLOCKS.iter().any(|opening| block.starts_with(opening)) => value::has_key(block),
+                    value => !value::stands_for_another(value),
+                });
                 hits.extend(secret.map(|secret| Hit::sure(secret.start(), secret.end(), SECRET, SHAPE_SCORE)));
             }
         }
@@ -134,15 +146,18 @@ impl Secrets {
                 hits.push(Hit::sure(start, end, SECRET, NAMED_SCORE));
             }
         }
+        in_time(deadline)?;
         for run in self.beside.captures_iter(text).filter_map(|captures| captures.get(1)) {
             if value::is_dense(run.as_str()) && !value::is_code(text, run.range()) {
                 hits.push(Hit::sure(run.start(), run.end(), SECRET, ENTROPY_SCORE));
             }
         }
+        in_time(deadline)?;
         let random = self.run.find_iter(text).filter(|run| value::is_random(run.as_str()));
         // The content of a data URL is a file.
         let random = random.filter(|run| !text[..run.start()].ends_with("base64,"));
         hits.extend(random.map(|run| Hit::sure(run.start(), run.end(), SECRET, ENTROPY_SCORE)));
+        Ok(())
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::super::normalise::normalise;
 use super::*;
 
@@ -9,10 +11,14 @@ fn patterns() -> &'static Patterns {
     PATTERNS.get_or_init(|| Patterns::new().unwrap())
 }
 
+fn sightings(text: &str) -> Vec<Sighting> {
+    patterns().find(0, &normalise(text), Instant::now() + Duration::from_secs(600)).unwrap()
+}
+
 /// Text and label of what stands by itself, in order.
 fn found(text: &str) -> Vec<(String, &'static str)> {
     let given: Vec<char> = text.chars().collect();
-    let sure = patterns().find(0, &normalise(text)).into_iter().filter(|seen| seen.standing == Standing::Sure);
+    let sure = sightings(text).into_iter().filter(|seen| seen.standing == Standing::Sure);
     let spans = super::super::spans::overlay(Vec::new(), sure.map(|seen| seen.found).collect());
     spans.iter().map(|span| (given[span.start as usize..span.end as usize].iter().collect(), span.label)).collect()
 }
@@ -193,12 +199,69 @@ fn names_of_closed_lists() {
         ],
     );
     let fillers = |text: &str| -> Vec<String> {
-        let seen = patterns().find(0, &normalise(text)).into_iter().filter(|seen| seen.standing == Standing::Filler);
+        let seen = sightings(text).into_iter().filter(|seen| seen.standing == Standing::Filler);
         seen.map(|seen| text[seen.found.start as usize..seen.found.end as usize].to_owned()).collect()
     };
     assert_eq!(fillers("In Czech Republic they have South Korea too"), ["Czech Republic", "South Korea"]);
     assert_eq!(fillers("great Hungarian food in chad"), ["Hungarian"]);
     assert_eq!(fillers("speak German, translate to French, French Polynesia"), ["French Polynesia"]);
+}
+
+#[test]
+fn finding_stops_at_the_deadline() {
+    for text in ["call 5551234", "no digit"] {
+        assert!(patterns().find(0, &normalise(text), Instant::now()).is_err());
+    }
+}
+
+/// What stands around a finding is looked at as far as it can say anything, whatever the length.
+#[test]
+fn words_far_away_say_nothing() {
+    assert_eq!(labelled(&format!("version {}1.2.3.4", " ".repeat(NEAR)), "IP_ADDRESS"), ["1.2.3.4"]);
+    assert_eq!(labelled(&format!("call {} 5551234", "-".repeat(NEAR)), "PHONE_NUMBER"), [""; 0]);
+    let street = format!("9 {} Willow Dr. Springfield", " ".repeat(NEAR));
+    assert_eq!(labelled(&street, "TITLE"), ["Dr."]);
+    for at in 0..8 {
+        let text = "é".repeat(NEAR);
+        let (before, behind) = (before(&text, 2 * at + NEAR), behind(&text, 2 * at));
+        assert!((NEAR - 1..=NEAR + 1).contains(&before.len()) && (NEAR - 1..=NEAR).contains(&behind.len()));
+    }
+}
+
+#[test]
+#[ignore = "measures time: run it by itself on a quiet machine"]
+fn finding_is_linear() {
+    for text in [
+        "call 5551234 , ",
+        "5551234 , ",
+        "1.1.1.1 ",
+        "Mr Xy ,,",
+        "French,",
+        "Ann-",
+        "4111 1111 1111 1111 ",
+        "0",
+        "0 ",
+        "DE89370400440532013000",
+        "a@b.cc.d.",
+        "eyJ-",
+        "password=\"",
+        "-----BEGIN PRIVATE KEY-----",
+        "curl -u ",
+        "1 A St ",
+        "\n",
+    ] {
+        let took = |times: usize| {
+            let text = text.repeat(times * 100_000 / text.len());
+            let runs = (0..3).map(|_| {
+                let started = Instant::now();
+                sightings(&text);
+                started.elapsed()
+            });
+            runs.min().unwrap()
+        };
+        let (once, fourfold) = (took(1), took(4));
+        assert!(fourfold < 6 * once, "{text:?}: {once:?}, {fourfold:?}");
+    }
 }
 
 #[test]

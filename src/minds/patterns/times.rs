@@ -4,9 +4,11 @@
 //! data is a matter of meaning.
 
 use regex::Regex;
+use tokio::time::Instant;
 
 use super::numbers::isolated;
 use super::{Hit, compile};
+use crate::minds::deadline::{Late, in_time};
 
 const MONTH: &str = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?|januar|februar|märz|mai|juni|juli|oktober|dezember|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro)";
 const DAY: &str = r"(?:3[01]|[12][0-9]|0?[1-9])";
@@ -63,8 +65,9 @@ impl Times {
         Ok(Self { dates, ages: compile(AGES)? })
     }
 
-    pub(super) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         for (place, date) in self.dates.iter().enumerate() {
+            in_time(deadline)?;
             for hit in date.find_iter(text).filter(|hit| isolated(text, hit.range())) {
                 let full = place + 3 < self.dates.len();
                 if full || says_month(hit.as_str()) {
@@ -72,12 +75,13 @@ impl Times {
                 }
             }
         }
-        self.find_words(text, hits);
+        self.find_words(text, deadline, hits)
     }
 
     /// What needs no digit.
-    pub(super) fn find_words(&self, text: &str, hits: &mut Vec<Hit>) {
+    pub(super) fn find_words(&self, text: &str, deadline: Instant, hits: &mut Vec<Hit>) -> Result<(), Late> {
         for age in &self.ages {
+            in_time(deadline)?;
             for number in age.captures_iter(text).filter_map(|captures| captures.get(1)) {
                 let rest = text[number.end()..].trim_start_matches(['.', ',', ' ']);
                 let measured = MEASURES.iter().any(|measure| rest.starts_with(measure));
@@ -87,6 +91,7 @@ impl Times {
                 }
             }
         }
+        Ok(())
     }
 }
 

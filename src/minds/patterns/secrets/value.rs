@@ -9,6 +9,12 @@ const DENSE_BITS: f32 = 3.3;
 /// Longer runs are data.
 const LONGEST: usize = 256;
 
+/// Longer values hold short words by chance.
+const LONGEST_STAND_IN: usize = 64;
+/// Letters in a row, and different ones among them, that a line of a key has at least.
+const KEY_LINE: usize = 16;
+const KEY_LETTERS: usize = 8;
+
 /// How the text names a value.
 #[derive(Clone, Copy)]
 pub(super) struct Said {
@@ -19,7 +25,7 @@ pub(super) struct Said {
     pub(super) quoted: bool,
 }
 
-/// Words that stand for a secret wherever they occur in one.
+/// Words that stand for a secret wherever they occur in one, unless it is long enough to hold one by chance.
 const STAND_INS: &[&str] = &[
     "your",
     "changeme",
@@ -111,16 +117,23 @@ const WORDS: &[&str] = &[
 pub(super) fn stands_for_another(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let framed = value.starts_with(['<', '$', '%', '{', '[', '@']) && !value.chars().any(|c| c.is_ascii_digit());
-    let distinct = {
-        let mut bytes: Vec<u8> = lower.bytes().collect();
-        bytes.sort_unstable();
-        bytes.dedup();
-        bytes.len()
-    };
     framed
-        || distinct <= 3 && value.len() > 4
-        || STAND_INS.iter().any(|word| lower.contains(word))
+        || distinct(&lower) <= 3 && value.len() > 4
+        || value.len() <= LONGEST_STAND_IN && STAND_INS.iter().any(|word| lower.contains(word))
         || WORDS.contains(&lower.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
+}
+
+/// Whether there is a key between the first and the last line of one, whatever its comments say.
+pub(super) fn has_key(block: &str) -> bool {
+    let body = block.split("-----").nth(2).unwrap_or(block).trim();
+    let mut lines = body.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
+    let placeholder = body.len() <= LONGEST_STAND_IN && stands_for_another(body);
+    !placeholder && lines.any(|line| line.len() >= KEY_LINE && distinct(line) >= KEY_LETTERS)
+}
+
+/// How many different bytes there are.
+fn distinct(text: &str) -> usize {
+    counts(text).iter().filter(|&&count| count > 0).count()
 }
 
 /// A name or a call of program text: `tokenizer.encode(`, `settings.API_KEY`.
@@ -188,11 +201,15 @@ fn slashes(run: &str) -> usize {
 
 /// Shannon entropy in bits a byte.
 fn entropy(text: &str) -> f32 {
-    let mut counts = [0_u32; 256];
+    let total = text.len() as f32;
+    let share = counts(text).into_iter().filter(|&count| count > 0).map(|count| count as f32 / total);
+    share.map(|p| -p * p.log2()).sum()
+}
+
+fn counts(text: &str) -> [u32; 256] {
+    let mut counts = [0; 256];
     for byte in text.bytes() {
         counts[usize::from(byte)] += 1;
     }
-    let total = text.len() as f32;
-    let share = counts.iter().filter(|&&count| count > 0).map(|&count| count as f32 / total);
-    share.map(|p| -p * p.log2()).sum()
+    counts
 }

@@ -109,20 +109,42 @@ fn iban(dice: &mut Dice, country: &str, length: usize) -> String {
     if dice.roll(4) == 0 { number.to_lowercase() } else { number }
 }
 
-fn recall(label: &str, count: usize, mut make: impl FnMut(&mut Dice) -> String) -> f64 {
+/// Dates, amounts and other numbers right before one.
+const LEADS: &[&str] = &[
+    "2024-11-22 {} paid",
+    "22.11.2024 {}",
+    "11/22/2024 10:15:07 {}",
+    "[12/Nov/2024:10:15:07 +0000] {}",
+    "12.50 {}",
+    "7 {}",
+    "no 12 {}",
+    "at 10 pm send to {}",
+    "2024 {} 12.50",
+    "{} 12/27",
+];
+
+/// Sentences with one number, and with several side by side.
+fn recall(label: &str, count: usize, mut make: impl FnMut(&mut Dice) -> String) {
     let mut dice = Dice(20_260_101);
-    let mut missed = Vec::new();
+    let mut missed = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..count {
-        let number = make(&mut dice);
-        let sentence = dice.of(SENTENCES);
-        let text = sentence.replacen("{}", &number, 1);
-        if labelled(&text, label) != [number.as_str()] {
-            missed.push((text.clone(), found(&text)));
+        let numbers = [make(&mut dice), make(&mut dice), make(&mut dice)];
+        let several = numbers.join(dice.of(&[" ", ", ", "\n", "; ", " / "]));
+        let ways = [
+            (dice.of(SENTENCES).replacen("{}", &numbers[0], 1), &numbers[..1]),
+            (dice.of(LEADS).replacen("{}", &numbers[0], 1), &numbers[..1]),
+            (several, &numbers[..]),
+        ];
+        for (missed, (text, expected)) in missed.iter_mut().zip(ways) {
+            if labelled(&text, label) != expected {
+                missed.push((text.clone(), found(&text)));
+            }
         }
     }
-    let recall = (count - missed.len()) as f64 / count as f64;
-    assert!(recall >= 0.99, "{recall}: {:#?}", &missed[..missed.len().min(10)]);
-    recall
+    for missed in missed {
+        let recall = (count - missed.len()) as f64 / count as f64;
+        assert!(recall >= 0.99, "{recall}: {:#?}", &missed[..missed.len().min(10)]);
+    }
 }
 
 #[test]
@@ -143,10 +165,7 @@ fn two_thousand_valid_ibans_of_all_countries() {
 
 #[test]
 fn a_wrong_checksum_lowers_the_score_but_deletes_nothing() {
-    let score = |text: &str| {
-        let seen = patterns().find(0, &normalise(text));
-        seen.iter().map(|seen| seen.found.score).fold(0.0, f32::max)
-    };
+    let score = |text: &str| sightings(text).iter().map(|seen| seen.found.score).fold(0.0, f32::max);
     for (right, wrong, label) in [
         ("my card 4111 1111 1111 1111", "my card 4111 1111 1111 1112", "CREDIT_CARD"),
         ("4111111111111111", "4111111111111112", "CREDIT_CARD"),
@@ -155,6 +174,46 @@ fn a_wrong_checksum_lowers_the_score_but_deletes_nothing() {
     ] {
         assert_eq!(labelled(wrong, label).len(), 1, "{wrong}");
         assert!(score(wrong) < score(right), "{wrong}");
+    }
+}
+
+#[test]
+fn numbers_side_by_side() {
+    for (text, label, expected) in [
+        ("2024-11-22 4111 1111 1111 1111 paid", "CREDIT_CARD", vec!["4111 1111 1111 1111"]),
+        ("4111111111111111 5500005555555559", "CREDIT_CARD", vec!["4111111111111111", "5500005555555559"]),
+        ("4111 1111 1111 1111 5500 0055 5555 5559", "CREDIT_CARD", vec!["4111 1111 1111 1111", "5500 0055 5555 5559"]),
+        ("2024-11-22 4111 1111 1111 1112 12/27", "CREDIT_CARD", vec!["4111 1111 1111 1112"]),
+        ("4111 1111 1111 1111 5105 1051 0510 5101", "CREDIT_CARD", vec!["4111 1111 1111 1111", "5105 1051 0510 5101"]),
+        ("BE71 0961 2345 6769 BE68 5390 0754 7034", "IBAN_CODE", vec!["BE71 0961 2345 6769", "BE68 5390 0754 7034"]),
+        ("BE71 0961 2345 6760 BE68 5390 0754 7030", "IBAN_CODE", vec!["BE71 0961 2345 6760", "BE68 5390 0754 7030"]),
+        ("at 10 pm send to de89370400440532013000", "IBAN_CODE", vec!["de89370400440532013000"]),
+        ("apt 22 704-555-7528", "PHONE_NUMBER", vec!["704-555-7528"]),
+        ("since 2024 704-555-7528 704-555-7529", "PHONE_NUMBER", vec!["704-555-7528", "704-555-7529"]),
+        ("2024-11-22 123-45-6789 234-56-7890", "US_SSN", vec!["123-45-6789", "234-56-7890"]),
+    ] {
+        assert_eq!(labelled(text, label), expected, "{text}");
+    }
+}
+
+/// What docs/reading.md says about "order" and its like.
+#[test]
+fn what_an_order_number_may_still_be() {
+    for said in ["order", "invoice", "account"] {
+        for (number, label) in [
+            ("4111 1111 1111 1111", "CREDIT_CARD"),
+            ("DE89370400440532013000", "IBAN_CODE"),
+            ("+1 704 555 7528", "PHONE_NUMBER"),
+            ("0049 151 234 5678", "PHONE_NUMBER"),
+            ("123-45-6789", "US_SSN"),
+        ] {
+            assert_eq!(labelled(&format!("{said} {number}"), label), [number]);
+        }
+        for (number, label) in [("704-555-7528", "PHONE_NUMBER"), ("94107-1234", "ZIP_CODE")] {
+            assert_eq!(labelled(&format!("{said} {number}"), label), [""; 0], "{said} {number}");
+        }
+        let ssn = sightings(&format!("{said} 123-45-6789")).into_iter().find(|seen| seen.found.label == "US_SSN");
+        assert_eq!(ssn.map(|seen| seen.found.score), Some(0.78));
     }
 }
 
@@ -168,6 +227,8 @@ fn numbers_that_are_no_cards() {
             ("order 1234-5678-9012", ""),
             ("a4111111111111111", ""),
             ("0.1234567890123456", ""),
+            ("0.4111111111111111", ""),
+            ("2001 2002 2003 2004 2005 2006 2007 2008", ""),
         ],
     );
     check(

@@ -66,7 +66,24 @@ fn the_published_list_is_the_list_and_its_examples_are_found() {
 fn a_private_key_is_one_span() {
     let key = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEpAIBAAKCAQEA\nabc+/=\n-----END RSA PRIVATE KEY-----";
     assert_eq!(labelled(&format!("here:\n{key}\nthanks - bye"), SECRET), [key]);
+    let block = "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2\nComment: your key, some-dummy\n\nlQOYBF5your0123456789abcxxxxxyz\nReplace+0aBcDeFgHiJkLm\n=abcd\n";
+    let whole = format!("{block}-----END PGP PRIVATE KEY BLOCK-----");
+    assert_eq!(labelled(&format!("here:\n{whole}\nthanks - bye"), SECRET), [whole.as_str()]);
+    assert_eq!(labelled(block.trim_end(), SECRET), [block.trim_end()]);
+    let mentioned = format!("it begins with -----BEGIN PGP PRIVATE KEY BLOCK----- as in\n{whole}");
+    assert_eq!(labelled(&mentioned, SECRET), [whole.as_str()]);
     assert!(secret("-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEA").is_some());
+    for body in [
+        "",
+        "<your private key with all its lines and nothing else>",
+        "YOUR_PRIVATE_KEY_GOES_HERE",
+        "xxxxxxxxxxxxxxxxxxxxxxxx",
+        "...",
+    ] {
+        let block = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
+        assert_eq!(secret(&block), None, "{body}");
+        assert_eq!(secret("the line -----BEGIN PRIVATE KEY----- comes first"), None);
+    }
     assert_eq!(secret("-----BEGIN PUBLIC KEY-----\nMIIEpAIBAAKCAQEA"), None);
 }
 
@@ -121,6 +138,14 @@ fn talk_about_secrets_is_not_one() {
     ] {
         assert_eq!(secret(text), None, "{text}");
     }
+}
+
+/// Any four letters occur in some random value of a few thousand.
+#[test]
+fn a_long_value_may_hold_a_short_word() {
+    let token = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8yourc9D0e1F2g3H4i5J6k7L8m9N0";
+    assert_eq!(secret(&format!("Authorization: Bearer {token}")).as_deref(), Some(token));
+    assert_eq!(secret(&format!("Authorization: Bearer {}your{}", &token[..20], &token[..20])), None);
 }
 
 #[test]
