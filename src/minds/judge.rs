@@ -29,6 +29,9 @@ const INLINE_BYTES: usize = 1024;
 /// Longer requests are known by their windows only: hashing them whole would hold the caller up.
 const REMEMBERED_BYTES: usize = 256 * 1024;
 
+/// What a part costs beside its text, in bytes of text, roughly.
+const PART_BYTES: usize = 32;
+
 /// Bytes of a token, roughly, where no tokenizer has counted.
 const BYTES_PER_TOKEN: usize = 4;
 
@@ -36,8 +39,7 @@ impl Loaded {
     /// From the cache where exactly this was judged before, else by the engines.
     pub(super) async fn judge(&self, input: Input) -> Judgement {
         let started = Instant::now();
-        let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
-        let remembered = !self.judged.is_off() && bytes <= REMEMBERED_BYTES;
+        let remembered = !self.judged.is_off() && size(&input) <= REMEMBERED_BYTES;
         let key = remembered.then(|| self.seed.input(&input));
         let known = key.and_then(|key| self.judged.find(&key));
         if remembered {
@@ -114,8 +116,7 @@ impl Encoder {
         started: Instant,
         mut said: Judgement,
     ) -> Result<(Judgement, bool), Unavailable> {
-        let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
-        let deadline = self.deadline(started);
+        let (bytes, deadline) = (size(&input), self.deadline(started));
         let (encoder, theirs) = (Arc::clone(self), Arc::clone(&input));
         let turn = if is_short(bytes) { None } else { Some(self.turns.take(bytes, deadline).await?) };
         let read = move || {
@@ -207,6 +208,11 @@ impl Encoder {
         tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
         answers
     }
+}
+
+/// Bytes to read. An empty part is work, too.
+fn size(input: &Input) -> usize {
+    input.parts.iter().map(|part| part.text.len() + PART_BYTES).sum()
 }
 
 fn is_short(bytes: usize) -> bool {

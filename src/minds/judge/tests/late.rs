@@ -1,6 +1,6 @@
 //! What is late is not waited for, and gives no verdict.
 
-use super::super::{Awaited, INLINE_BYTES, aside};
+use super::super::{Awaited, INLINE_BYTES, aside, size};
 use super::*;
 use crate::minds::turns::{LONG_BYTES, Turns};
 
@@ -39,6 +39,8 @@ async fn nobody_waits_for_long_work_after_the_deadline() {
     let on_thread = || std::thread::current().id();
     assert_eq!(aside(INLINE_BYTES, later, on_thread).await, Ok(here));
     assert_ne!(aside(INLINE_BYTES + 1, later, on_thread).await, Ok(here));
+    let empty = Input { parts: vec![Part::alone(""); INLINE_BYTES / 16], not_text: false };
+    assert!(size(&empty) > INLINE_BYTES, "many empty parts are no short request");
     let broken = aside(INLINE_BYTES + 1, later, || panic!("what judging must not do")).await;
     assert_eq!(broken, Err::<(), _>(Unavailable::InferenceFailed));
 }
