@@ -38,6 +38,8 @@ pub(super) struct Reading {
     pub(super) patterns: Vec<Sighting>,
     /// Every stretch of what the guards read is readable; and the whole of it, taken together.
     pub(super) guards_readable: bool,
+    /// So is what was hidden, which only the jailbreak guard reads.
+    pub(super) hidden_readable: bool,
     pub(super) mostly_readable: bool,
     pub(super) ask_readable: bool,
 }
@@ -69,7 +71,7 @@ impl Reader {
     /// Reads every part whole, or gives up at `deadline`.
     pub(super) fn read(&self, input: &Input, deadline: Instant) -> Result<Reading, TokenizerError> {
         let asks = asks(&input.parts);
-        let mut reading = Reading { guards_readable: true, ..Reading::default() };
+        let mut reading = Reading { guards_readable: true, hidden_readable: true, ..Reading::default() };
         let mut parts = Vec::with_capacity(input.parts.len());
         for (index, part) in (0_u32..).zip(&input.parts) {
             let read = if part.guarded || asks[index as usize] {
@@ -114,7 +116,7 @@ impl Reader {
                 normalised.push(revealed.from);
                 let text = normalise(&revealed.text);
                 let pieces = self.tokenizer.read(index, &text, &self.readable, deadline, &mut hidden)?;
-                reading.guards_readable &= self.legible(&pieces);
+                reading.hidden_readable &= self.legible(&pieces);
             }
             if let Some(patterns) = &self.patterns {
                 reading.patterns.extend(patterns.find(index, &text, deadline)?);

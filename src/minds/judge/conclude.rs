@@ -58,7 +58,8 @@ impl Encoder {
                 if found && reading.mostly_readable {
                     return Ok(());
                 }
-                let given = windows(wanted, mind.limits).and_then(|_| unread(reading.guards_readable, true));
+                let readable = reading.guards_readable && reading.hidden_readable;
+                let given = windows(wanted, mind.limits).and_then(|_| unread(readable, true));
                 on_time(given, started, mind.limits)
             };
             let streams = reading.streams.iter().filter(|stream| stream.guarded);

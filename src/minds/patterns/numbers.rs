@@ -183,18 +183,28 @@ fn digits(text: &str) -> usize {
 
 /// Not a stretch of a longer number, date or code.
 pub(super) fn isolated(text: &str, at: Range<usize>) -> bool {
-    let joint = |c: char| "-.\u{2010}\u{2011}\u{2012}\u{2013}/:+".contains(c);
-    let mut before = text[..at.start].chars().rev();
-    let mut after = text[at.end..].chars();
-    let glued_before = match (before.next(), before.next()) {
-        (Some(c), _) if c.is_alphanumeric() || c == '_' || c == '$' => true,
-        (Some(c), Some(further)) => joint(c) && further.is_alphanumeric(),
-        _ => false,
-    };
-    let glued_after = match (after.next(), after.next()) {
-        (Some(c), _) if c.is_alphanumeric() || c == '_' || c == '%' => true,
-        (Some(c), Some(further)) => joint(c) && further.is_ascii_digit(),
-        _ => false,
-    };
-    !glued_before && !glued_after
+    starts_alone(text, at.start) && ends_alone(text, at.end)
+}
+
+/// Nothing before it is part of it.
+pub(super) fn starts_alone(text: &str, start: usize) -> bool {
+    let mut before = text[..start].chars().rev();
+    match (before.next(), before.next()) {
+        (Some(c), _) if c.is_alphanumeric() || c == '_' || c == '$' => false,
+        (Some(c), Some(further)) => !(is_joint(c) && further.is_alphanumeric()),
+        _ => true,
+    }
+}
+
+fn ends_alone(text: &str, end: usize) -> bool {
+    let mut after = text[end..].chars();
+    match (after.next(), after.next()) {
+        (Some(c), _) if c.is_alphanumeric() || c == '_' || c == '%' => false,
+        (Some(c), Some(further)) => !(is_joint(c) && further.is_ascii_digit()),
+        _ => true,
+    }
+}
+
+fn is_joint(c: char) -> bool {
+    "-.\u{2010}\u{2011}\u{2012}\u{2013}/:+".contains(c)
 }

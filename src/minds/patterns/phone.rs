@@ -7,7 +7,7 @@
 use regex::Regex;
 
 use super::cue::{Found, Kind};
-use super::numbers::isolated;
+use super::numbers::{isolated, starts_alone};
 use super::{Hit, Standing};
 
 /// One alternative a group, the clearest first. No look-around: borders are tested in code.
@@ -50,7 +50,7 @@ impl Phones {
                 end += extension.end();
             }
             let digits = number.as_str().bytes().filter(u8::is_ascii_digit).count();
-            if is_money(text, start) {
+            if is_money(text, start) || !starts_alone(text, start) {
                 continue;
             }
             if !isolated(text, start..end) {
