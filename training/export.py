@@ -204,7 +204,7 @@ def load_exported(trunk: Trunk, path: pathlib.Path) -> None:
 
 
 MINDS = {"mom-brain-flash": ("intent", {"category": "category_logits", "complexity": "complexity_logits"}),
-         "mom-jailbreak-flash": ("jailbreak", {"jailbreak": "jailbreak_logits", "harm": "harm_logits"}),
+         "mom-jailbreak-flash": ("jailbreak", {"jailbreak": "jailbreak_logits", "harm": "harm_logits", "evidence": "evidence_logits"}),
          "mom-pii-flash": ("pii", {"tags": "pii_logits"}),
          "mom-similarity-flash": ("similarity", {"embedding": "embedding"})}
 LABELS = {"intent": CATEGORIES, "jailbreak": GUARD, "pii": PII, "similarity": []}

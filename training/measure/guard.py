@@ -83,13 +83,11 @@ def score(row: dict, temperature: float) -> float:
 
 
 def fit_threshold(graph: Graph, fit: list[dict], temperature: float) -> float:
-    """1 % of the benign texts alone, 2 % of them inside long text, 2 % of whole long requests: the highest of the three."""
+    """1.5 % of the benign texts alone, or 2.5 % of them inside long text: the higher score of both."""
     benign = [r for r in fit if r["label"] == "benign"]
-    alone = np.quantile([score(r, temperature) for r in benign], 0.99)
-    inside = np.quantile([r["score"] for r in surrounded(graph, benign[:200], fit, temperature)], 0.98)
-    long = np.quantile([r["score"] for r in requests(graph, fit, None, temperature)], 0.98)
-    print("threshold: alone", alone, "inside", inside, "long", long, flush=True)
-    return round(float(np.clip(max(alone, inside, long), 0.3, 0.98)), 3)
+    alone = np.quantile([score(r, temperature) for r in benign], 0.985)
+    inside = np.quantile([r["score"] for r in surrounded(graph, benign[:200], fit, temperature)], 0.975)
+    return round(float(np.clip(max(alone, inside), 0.3, 0.98)), 3)
 
 
 def surrounded(graph: Graph, part: list[dict], rows: list[dict], temperature: float) -> list[dict]:
