@@ -6,7 +6,11 @@ use super::{Answered, Head, Limits, softmax};
 /// From here on more text does not lower a window's odds: an attack must not drown in padding.
 const MOST_WINDOWS: f32 = 16.0;
 
-/// Tokens without evidence that do not end a stretch with it.
+/// How much less evidence than the strongest token another may have and still be part of it, in
+/// logits: what stands around an order looks a little like one, too.
+const FALL: f32 = 1.25;
+
+/// Tokens with too little evidence that do not end a stretch.
 const GAP: usize = 3;
 
 #[derive(Debug)]
@@ -74,7 +78,8 @@ impl JailbreakHead {
         let tokens = worst.stream.tokens.get(worst.window.clone())?;
         let logits = worst.output(self.evidence?).get(frame..)?.get(..tokens.len())?;
         let peak = (0..tokens.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]))?;
-        let mut speaks = (0..tokens.len()).filter(|&at| logits[at] > 0.0 && tokens[at].part == tokens[peak].part);
+        let enough = f32::max(logits[peak] - FALL, 0.0);
+        let mut speaks = (0..tokens.len()).filter(|&at| logits[at] > enough && tokens[at].part == tokens[peak].part);
         // The run that holds the peak.
         let mut run = speaks.next()?..0;
         run.end = run.start + 1;

@@ -126,9 +126,9 @@ fn the_worst_window_decides() {
 #[test]
 fn the_stretch_stands_around_the_strongest_token() {
     let stream = stream(10);
-    let (no, yes, peak) = (-1.0, 1.0, 5.0);
+    let (no, yes, peak) = (1.0, 4.0, 5.0);
     assert_eq!(stretch(&stream, &[no, yes, yes, peak, yes, no, no, no, no, yes]), Some(1..5));
-    // Up to three tokens without evidence do not end it; four do.
+    // Up to three tokens with too little evidence do not end it; four do.
     assert_eq!(stretch(&stream, &[yes, no, no, no, peak, no, no, no, yes, no]), Some(0..9));
     assert_eq!(stretch(&stream, &[yes, no, no, no, no, peak, no, no, no, no]), Some(5..6));
     assert_eq!(stretch(&stream, &[peak, no, no, no, no, yes, yes, yes, yes, yes]), Some(0..1));
@@ -140,7 +140,7 @@ fn a_stretch_stays_in_its_part() {
     let mut stream = stream(10);
     stream.tokens[..4].iter_mut().for_each(|token| token.part = 0);
     stream.tokens[7..].iter_mut().for_each(|token| token.part = 2);
-    let evidence = [1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 1.0, 1.0, 1.0, 1.0];
+    let evidence = [4.0, 4.0, 4.0, 4.0, 4.0, 5.0, 4.0, 4.0, 4.0, 4.0];
     assert_eq!(stretch(&stream, &evidence), Some(4..7));
 }
 
