@@ -59,9 +59,12 @@ class Filler:
                 continue
             name = PRESIDIO.get(slot[1], slot[1])
             value = re.sub(r"\s+", " ", str(getattr(self, name)(fake))).strip()
-            if name in LABEL:
-                spans.append([len(text), len(text) + len(value), LABEL[name]])
+            start = len(text)
             text += value
+            if name in ("first", "last") and spans and text[spans[-1][0]:start].endswith(" ") and spans[-1][1:] == [start - 1, "PERSON"]:
+                spans[-1][1] = len(text)                          # a first and a last name: one person
+            elif name in LABEL:
+                spans.append([start, len(text), LABEL[name]])
         shape = self.random.random()
         if shape < 0.12 and len(text.lower()) == len(text):
             text = text.lower()
