@@ -23,7 +23,7 @@ from model import CATEGORIES, D, LAYERS, PARTS, TAGS, Base, Trunk, load_tokenize
 
 TASKS = {"mom-brain-flash": "brain", "mom-jailbreak-flash": "guard", "mom-pii-flash": "pii",
          "mom-similarity-flash": "similarity"}
-BUDGET = {"brain": 1024, "guard": 1792, "pii": 896, "similarity": 512}       # tokens a batch, padding included
+BUDGET = {"brain": 896, "guard": 2560, "pii": 768, "similarity": 384}        # tokens a batch, padding included
 HEADS = {"brain": ("sentence", "embedding"), "guard": ("sentence",), "pii": ("pii",), "similarity": ("embedding",)}
 
 
