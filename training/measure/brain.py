@@ -4,7 +4,7 @@ import pathlib
 import numpy as np
 
 import data
-from measure.figures import auc, calibration_error, fit_temperature, interval, share
+from measure.figures import auc, by_chance, calibration_error, fit_temperature, interval, share
 from measure.graph import Graph, mean_logits, softmax
 from model import CATEGORIES
 
@@ -14,13 +14,10 @@ def brain(graph: Graph, fitted: dict | None, plots: pathlib.Path | None) -> dict
     for row, windows in zip(rows, graph.judge([r["text"] for r in rows], ["category_logits", "complexity_logits"])):
         row["category_logits"] = mean_logits(windows, "category_logits")
         row["complexity_logits"] = mean_logits(windows, "complexity_logits")
-    # Temperatures: chat prompts count as much as exam questions, whatever their number.
     fit = [r for r in rows if r["split"] == "threshold" and r["category"]]
     chat = [r for r in fit if r["source"] == "own-prompts"]
-    fit += chat * max(0, len(fit) // max(len(chat), 1) - 1)
     temperature = fitted or {
-        "category": fit_temperature(np.array([r["category_logits"] for r in fit]),
-                                    np.array([CATEGORIES.index(r["category"]) for r in fit])),
+        "category": fit_confidence([chat, [r for r in fit if r["source"].startswith("mmlu")]]),
         "complexity": fit_temperature(np.array([r["complexity_logits"] for r in chat]),
                                       np.array([level(r["difficulty"]) for r in chat]))}
     for row in rows:
@@ -42,6 +39,7 @@ def brain(graph: Graph, fitted: dict | None, plots: pathlib.Path | None) -> dict
         part = [r for r in held if member(r) and r["category"]]
         category[name] = interval([r["right"] for r in part], share)
         calibration[name] = interval([(r["confidence"], r["right"]) for r in part], calibration_error)
+        calibration[name + ", were every confidence right"] = by_chance([r["confidence"] for r in part])
     for name in sorted(unseen):
         category["unseen subject " + name] = interval([r["right"] for r in held if r["group"] == name], share)
     own = [r for r in held if r["source"] == "own-prompts"]
@@ -61,6 +59,15 @@ def brain(graph: Graph, fitted: dict | None, plots: pathlib.Path | None) -> dict
         "MMLU-Pro, easier against harder half, AUC": interval([(r["hard"], r["difficulty"] > 0.6) for r in exam], auc)}
     return {"temperature": temperature, "thresholds": {},
             "metrics": {"category accuracy": category, "category calibration error": calibration, "complexity": complexity}}
+
+
+def fit_confidence(groups: list[list[dict]]) -> float:
+    """The temperature with the least calibration error, chat prompts and exam questions weighing the same."""
+    def error(temperature: float) -> float:
+        told = [[(p.max(), CATEGORIES[p.argmax()] == r["category"]) for r in group
+                 for p in [softmax(r["category_logits"], temperature)]] for group in groups]
+        return float(np.mean([calibration_error(group) for group in told]))
+    return round(float(min(np.arange(0.7, 1.5, 0.05), key=error)), 3)
 
 
 def level(difficulty: float) -> int:

@@ -36,6 +36,15 @@ def calibration_error(rows: list[tuple[float, bool]]) -> float:
     return sum(abs(np.mean([c for c, _ in b]) - np.mean([r for _, r in b])) * len(b) for b in bins.values()) / len(rows)
 
 
+def by_chance(confidences: list[float]) -> dict:
+    """The calibration error that so many answers show when every confidence is exactly right: mean and 95 %."""
+    rng = np.random.default_rng(0)
+    errors = [calibration_error([(c, rng.random() < c) for c in confidences]) for _ in range(200)]
+    low, high = np.percentile(errors, [2.5, 97.5])
+    return {"value": round(float(np.mean(errors)), 4), "ci95": [round(float(low), 4), round(float(high), 4)],
+            "n": len(confidences)}
+
+
 def fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     """The temperature with the least cross-entropy; targets are class indices or distributions."""
     def loss(t):
