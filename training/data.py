@@ -18,11 +18,19 @@ from prepare import SPLITS, TAKEOVER, share
 HERE = pathlib.Path(__file__).parent
 CLS, SEP, WINDOW = 101, 102, 256
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-# What an unmarked token rules out. "names": wnut17 marks three types only. "numbers": chat text nobody has marked;
-# names, places and dates may well be there, card numbers and the like are not.
-ANNOTATED = {"all": set(PII), "names": {"PERSON", "GPE", "ORGANIZATION"},
-             "numbers": {"CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS", "US_DRIVER_LICENSE", "US_SSN", "EMAIL_ADDRESS",
-                         "PHONE_NUMBER", "STREET_ADDRESS", "DOMAIN_NAME", "ZIP_CODE"}}
+# What an unmarked token rules out. "names": wnut17 marks three types only. "chat": text nobody has marked; names, places
+# and dates may well be there, card numbers and the like are not. Nationalities are nearly a closed list, so words that
+# are not on it (`nationalities`) are none: where nothing says so, the mind takes all kinds of words for them.
+ANNOTATED = {"all": set(PII), "names": {"PERSON", "GPE", "ORGANIZATION"}, "posts": {"PERSON", "GPE", "ORGANIZATION", "NRP"},
+             "chat": {"CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS", "US_DRIVER_LICENSE", "US_SSN", "EMAIL_ADDRESS",
+                      "PHONE_NUMBER", "STREET_ADDRESS", "DOMAIN_NAME", "ZIP_CODE", "NRP"}}
+LISTED = [line for line in (HERE / "../src/minds/patterns/nationalities.txt").read_text().splitlines() if line[:1].isalpha()]
+NATIONALITY = re.compile(rf"\b(?:{'|'.join(sorted(LISTED, key=len, reverse=True))})s?\b", re.IGNORECASE)
+
+
+def nationalities(text: str) -> list[list[int]]:
+    """Where a listed nationality or religion stands."""
+    return [[match.start(), match.end()] for match in NATIONALITY.finditer(text)]
 
 
 NAMES = ["NOVA", "Max", "Zed", "Echo", "Iris", "LEX", "Orion", "Vex", "Sage", "Kato", "Mira", "AXIS-9", "Bolt", "Juno"]
@@ -133,10 +141,14 @@ class Examples:
         self.documents = [r["text"] for r in guard if r["kind"] in ("document", "manual", *LONG) and r["label"] == "benign"]
         self.documents += [r["text"] for r in documents[:600]]
         pii = [r for r in pii_rows() if r["split"] == "train"]
-        pii += [{**r, "spans": [], "ignored": [], "annotated": "numbers", "source": "chat"} for r in self.brain[0]
-                if r["source"] in ("own-prompts", "clinc150", "banking77", "arena-hard-v0.1", "mmlu", "gsm8k/train")]
-        pii += [{**r, "spans": [], "ignored": [], "annotated": "numbers", "source": "chat"} for r in self.benign[0]
-                if r["source"] in ("awesome-chatgpt-prompts", "own-guard", "cyberseceval/mitre_frr")]
+        for row in pii:
+            if row["annotated"] == "names":
+                row |= {"annotated": "posts", "ignored": row["ignored"] + nationalities(row["text"])}
+        chat = [r for r in self.brain[0]
+                if r["source"] in ("own-prompts", "clinc150", "banking77", "arena-hard-v0.1", "mmlu", "mmlu-pro", "gsm8k/train")]
+        chat += [r for r in self.benign[0] if r["source"] in ("awesome-chatgpt-prompts", "own-guard", "cyberseceval/mitre_frr")]
+        pii += [{"text": r["text"], "spans": [], "ignored": nationalities(r["text"]), "annotated": "chat", "source": "chat"}
+                for r in chat]
         self.pairs = [r for r in rows("similarity.jsonl.gz") if r["split"] == "train"]
         self.sentences = [{"text": t} for r in self.pairs for t in (r["a"], r["b"])]
         self.pii = self.weighted(pii, {"pii-anon/format_variations": 0.8, "pii-anon/test_clinical": 0.8,

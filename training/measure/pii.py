@@ -54,8 +54,10 @@ def pii(graph: Graph, fitted: tuple | None) -> dict:
         if part:
             labels[label] = interval(part, f1)
     quiet = [r["text"] for r in data.brain_rows() if r["split"] == "held_out" and r["source"] == "own-prompts"]
-    alarms = [sum(s[2] in data.ANNOTATED["numbers"] for s in spans(w, temperature, threshold)) > 0
-              for w in graph.judge(quiet, ["pii_logits"])]
+    judged = [spans(w, temperature, threshold) for w in graph.judge(quiet, ["pii_logits"])]
+    numbers = [any(s[2] in data.ANNOTATED["chat"] - {"NRP"} for s in found) for found in judged]
+    peoples = [any(s[2] == "NRP" and not data.nationalities(text[s[0]:s[1]]) for s in found)
+               for text, found in zip(quiet, judged)]
     recall = {}
     for label, template, values in generated():
         texts = [template(v) for v in values]
@@ -64,7 +66,8 @@ def pii(graph: Graph, fitted: tuple | None) -> dict:
         recall[f"{label}, generated, checksum-valid"] = interval(found, share)
     return {"temperature": {"tags": temperature}, "thresholds": {"pii": threshold},
             "metrics": {"strict span F1": strict, "strict span F1 by label": labels, "strict recall": recall,
-                        "own chat prompts with a false number, card or address": interval(alarms, share)}}
+                        "own chat prompts with a false number, card or address": interval(numbers, share),
+                        "own chat prompts with a false nationality": interval(peoples, share)}}
 
 
 def generated():
