@@ -182,7 +182,7 @@ pub(super) fn finite(row: &Row) -> bool {
 
 /// How long the threads of a pass over several cores look for more work before they sleep. It
 /// is what a lone request may cost each other core beyond its own work.
-pub(super) const AWAKE: Duration = Duration::from_millis(2);
+pub(super) const AWAKE: Duration = Duration::from_micros(700);
 
 impl Session {
     pub(super) fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<Self, EngineError> {
