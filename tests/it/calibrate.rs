@@ -122,7 +122,7 @@ fn personal_data_counts_by_its_surest_span() {
 fn mistakes_are_told_in_one_line() {
     let empty = file("\n");
     for (arguments, code, word) in [
-        (vec!["--benign", empty.path().to_str().unwrap(), "--budget", "1%"], 1, "no request"),
+        (vec!["--benign", empty.path().to_str().unwrap(), "--budget", "1%"], 1, empty.path().to_str().unwrap()),
         (vec!["--benign", "nowhere.jsonl", "--budget", "1%"], 1, "nowhere.jsonl"),
         (vec!["--benign", BENIGN, "--budget", "0%"], 2, "above 0%"),
         (vec!["--benign", BENIGN, "--budget", "0.005"], 2, "percentage"),

@@ -89,7 +89,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let (requests, mut scores): (Vec<Request>, Vec<f32>) = scored.into_iter().unzip();
     let mut advice = advise(&scores, present, args.budget).ok_or_else(|| {
         let silent: usize = unavailable.values().sum();
-        Failure::new(format!("no request to go by: {bad} could not be read, {silent} got no verdict"))
+        let files: Vec<String> = args.benign.iter().map(|file| file.display().to_string()).collect();
+        let files = files.join(", ");
+        Failure::new(format!("{files}: no request to go by: {bad} could not be read, {silent} got no verdict"))
     })?;
     let again = match question {
         Question::Pii => Again::settle(&mut advice, &mut scores, args.budget, |threshold| {
