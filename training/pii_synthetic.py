@@ -61,7 +61,7 @@ class Filler:
             value = re.sub(r"\s+", " ", str(getattr(self, name)(fake))).strip()
             start = len(text)
             text += value
-            if name in ("first", "last") and spans and text[spans[-1][0]:start].endswith(" ") and spans[-1][1:] == [start - 1, "PERSON"]:
+            if name in ("first", "last") and spans and spans[-1][1:] == [start - 1, "PERSON"] and text[start - 1] == " ":
                 spans[-1][1] = len(text)                          # a first and a last name: one person
             elif name in LABEL:
                 spans.append([start, len(text), LABEL[name]])
