@@ -42,6 +42,9 @@ pub struct Config {
     /// Folder that holds one sub-folder per mind.
     #[serde(default = "default_models_dir")]
     pub models_dir: PathBuf,
+    /// Folder that holds one sub-folder per base of decoder minds, as `make models` leaves them.
+    #[serde(default = "default_bases_dir")]
+    pub bases_dir: PathBuf,
     /// Most bytes the minds keep of what they judged before. 0: nothing.
     #[serde(default = "default_cache_bytes")]
     pub minds_cache_bytes: usize,
@@ -132,6 +135,12 @@ pub struct Mind {
     pub threads: usize,
     #[serde(default = "default_providers")]
     pub execution_providers: Vec<Provider>,
+    /// Decoders only: the requests it is asked about. Left out: every routed one.
+    #[serde(default)]
+    pub when: Option<When>,
+    /// Decoders only: asked about those requests that would take one of these routes. Left out: all.
+    #[serde(default)]
+    pub routes: Option<OneOrMany<String>>,
 }
 
 /// What a mind that gives no verdict means for the request.
@@ -190,6 +199,12 @@ pub struct When {
     pub confidence: Option<Range>,
     #[serde(default)]
     pub complexity: Option<OneOrMany<String>>,
+    /// What an expert says of the question, where one was asked and answered: part of its field.
+    #[serde(default)]
+    pub domain: Option<OneOrMany<String>>,
+    /// The same: how difficult it is, 0..1.
+    #[serde(default)]
+    pub difficulty: Option<Range>,
     #[serde(default)]
     pub jailbreak: Option<Range>,
     /// PII labels; `any` for all of them.
@@ -344,9 +359,12 @@ impl Config {
 
     /// The minds that run.
     pub fn mind_folders(&self) -> MindFolders {
-        let minds = self.minds.iter().filter(|(role, mind)| mind.enabled && ROLES.contains(&role.as_str()));
-        let names = minds.map(|(_, mind)| mind.model.clone()).collect();
-        MindFolders { models_dir: self.models_dir.clone(), names }
+        let names = self.minds.values().filter(|mind| mind.enabled).map(|mind| mind.model.clone()).collect();
+        MindFolders { folders: self.folders(), names }
+    }
+
+    pub fn folders(&self) -> Folders {
+        Folders { models_dir: self.models_dir.clone(), bases_dir: self.bases_dir.clone() }
     }
 
     /// The model name a backend is called with: its `model`, else its own name.
@@ -368,17 +386,46 @@ impl Default for Mind {
             queue: default_queue(),
             threads: 0,
             execution_providers: default_providers(),
+            when: None,
+            routes: None,
         }
     }
 }
 
-/// The mind that plays a role unless told otherwise.
+/// The flash mind of a role.
 pub fn flash(role: &str) -> String {
     format!("mom-{role}-flash")
 }
 
+/// The mind that plays a role unless told otherwise: `mom-brain-flash`, `mom-brain-pro`,
+/// `mom-expert-math-flash`.
+pub fn shipped(role: &str) -> String {
+    let sized = role.ends_with("-pro") || role.ends_with("-max");
+    if sized { format!("mom-{role}") } else { flash(role) }
+}
+
+/// Where minds and their bases are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    pub models_dir: PathBuf,
+    pub bases_dir: PathBuf,
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self { models_dir: default_models_dir(), bases_dir: default_bases_dir() }
+    }
+}
+
 fn default_models_dir() -> PathBuf {
     PathBuf::from("models/onnx")
+}
+
+/// `MOM_BASES_DIR`, else `mom/bases` in the user's cache folder.
+fn default_bases_dir() -> PathBuf {
+    let set = |name: &str| load::variable(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let cache = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    set("MOM_BASES_DIR").unwrap_or_else(|| cache().unwrap_or_default().join("mom/bases"))
 }
 
 /// What `minds_cache_bytes` is when left out: 32 MiB.

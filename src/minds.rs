@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
+use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Folders, Mind, Provider};
 use crate::telemetry::MindMetrics;
 
 mod batch;
 mod cache;
 mod crew;
 mod deadline;
+mod decoder;
 mod disguise;
 mod encoder;
 mod engine;
@@ -39,14 +40,15 @@ mod window;
 
 pub use crate::openai::judged::{Input, Part, Place, Source};
 pub use crew::Refusal;
+pub use decoder::faults as base_faults;
 pub use engine::{EngineError, library};
 pub use load::LoadError;
 pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Span, Stretch, Timings,
-    Unavailable,
+    COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Opined, Opinion,
+    Span, Stretch, Timings, Unavailable,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -72,7 +74,7 @@ impl Minds {
     /// real inference. Blocks for as long as that takes.
     pub fn load(config: &Config) -> Result<Self, LoadError> {
         let minds =
-            Self::open_with_cache(&config.models_dir, &config.minds, &config.exemplars, config.minds_cache_bytes)?;
+            Self::open_with_cache(&config.folders(), &config.minds, &config.exemplars, config.minds_cache_bytes)?;
         if config.guard.harm.action != Action::Off && !minds.0.sees_harm() {
             return Err(LoadError::Role {
                 role: "jailbreak".to_owned(),
@@ -89,22 +91,33 @@ impl Minds {
         minds: &BTreeMap<String, Mind>,
         exemplars: &BTreeMap<String, Exemplar>,
     ) -> Result<Self, LoadError> {
-        Self::open_with_cache(models_dir, minds, exemplars, DEFAULT_CACHE_BYTES)
+        let folders = Folders { models_dir: models_dir.to_owned(), ..Folders::default() };
+        Self::open_with_cache(&folders, minds, exemplars, DEFAULT_CACHE_BYTES)
     }
 
     /// As [`Minds::open`], with a bound on what is remembered of earlier requests; 0: nothing.
     pub fn open_with_cache(
-        models_dir: &Path,
+        folders: &Folders,
         minds: &BTreeMap<String, Mind>,
         exemplars: &BTreeMap<String, Exemplar>,
         cache_bytes: usize,
     ) -> Result<Self, LoadError> {
-        load::load(models_dir, minds, exemplars, cache_bytes).map(|loaded| Self(Arc::new(loaded)))
+        load::load(folders, minds, exemplars, cache_bytes).map(|loaded| Self(Arc::new(loaded)))
     }
 
     /// Judges every text of one request. Never fails: [`Given::Unavailable`] says why.
-    pub async fn judge(&self, input: Input) -> Judgement {
-        self.0.judge(input).await
+    pub async fn judge(&self, input: impl Into<Arc<Input>>) -> Judgement {
+        self.0.judge(input.into()).await
+    }
+
+    /// Asks the decoder minds that play `roles`. Never fails either.
+    pub async fn consult(&self, roles: &[&str], input: &Input) -> Vec<Opinion> {
+        self.0.consult(roles, input).await
+    }
+
+    /// The roles that decoder minds play: those that share a pass together, small bases first.
+    pub fn decoder_roles(&self) -> impl Iterator<Item = Vec<&str>> {
+        self.0.decoders.iter().map(|decoder| decoder.roles().collect())
     }
 
     /// Requests that wait for an inference thread or are being read by one.

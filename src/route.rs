@@ -3,12 +3,14 @@
 
 use http::HeaderMap;
 
+mod consult;
 mod explain;
 mod price;
 mod rules;
 mod select;
 mod trace;
 
+pub use consult::asked;
 pub use select::Candidate;
 pub use trace::{Choice, RouteTaken, Trace};
 
@@ -209,7 +211,7 @@ fn guards_divert(facts: &Facts<'_>, missing: &mut Vec<&'static str>) -> bool {
 fn needs_intent(facts: &Facts<'_>, route: &Route) -> bool {
     let policy = &route.policy;
     let asks = policy.prefer == Prefer::Quality || policy.min_quality.is_some() || policy.quality_of.is_some();
-    facts.judgement.intent.unavailable().is_some() && asks && route.candidates.len() > 1
+    facts.judgement.reading().unavailable().is_some() && asks && route.candidates.len() > 1
 }
 
 #[cfg(test)]

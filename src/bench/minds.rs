@@ -4,7 +4,6 @@
 //! In process: no HTTP is measured here (see [`super::proxy`]).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ mod texts;
 pub use report::Report;
 
 use super::host::{Host, Memory};
-use crate::config::{Exemplar, Mind, Provider};
+use crate::config::{Exemplar, Folders, Mind, Provider};
 use crate::minds::{LoadError, Minds, library};
 use load::{Sample, Stack};
 use report::{Measure, Unit};
@@ -38,7 +37,7 @@ const REPEATED: usize = 64;
 /// What to measure and for how long.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub models_dir: PathBuf,
+    pub folders: Folders,
     /// By role; those switched off are left out.
     pub minds: BTreeMap<String, Mind>,
     pub exemplars: BTreeMap<String, Exemplar>,
@@ -76,7 +75,7 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     progress("loading the minds");
     let before = Memory::of("self");
     let started = Instant::now();
-    let minds = Minds::open_with_cache(&plan.models_dir, &plan.minds, &plan.exemplars, plan.cache_bytes)?;
+    let minds = Minds::open_with_cache(&plan.folders, &plan.minds, &plan.exemplars, plan.cache_bytes)?;
     let load_time = started.elapsed();
     let texts = Arc::new(Mutex::new(Texts::new(&minds).await));
     let status = minds.status();
@@ -124,7 +123,7 @@ fn one_by_one(plan: &Plan, threads: Option<usize>) -> Result<Stack, LoadError> {
     let alone = on.map(|(role, mind)| {
         let mind = Mind { batch: Some(1), threads: threads.unwrap_or(mind.threads), ..mind.clone() };
         let alone = BTreeMap::from([(role.clone(), mind)]);
-        Minds::open_with_cache(&plan.models_dir, &alone, &plan.exemplars, 0)
+        Minds::open_with_cache(&plan.folders, &alone, &plan.exemplars, 0)
     });
     Ok(Stack(alone.collect::<Result<_, _>>()?))
 }

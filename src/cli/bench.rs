@@ -99,7 +99,7 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::config("the configuration switches every mind off"));
     }
     let plan = minds::Plan {
-        models_dir: choice.models_dir,
+        folders: choice.folders,
         minds: choice.minds,
         exemplars: choice.exemplars,
         cache_bytes: choice.cache_bytes,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::Failure;
 use super::progress;
 use crate::config::{Config, MindFolders};
-use crate::minds::{Folder, MindStatus, Minds, Refusal};
+use crate::minds::{Folder, MindStatus, Minds, Refusal, base_faults};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -64,8 +64,12 @@ fn notes(mind: &MindStatus) -> impl Iterator<Item = String> {
 fn models(minds: &MindFolders) -> Vec<String> {
     let (mut hashes, mut faults) = (BTreeMap::new(), Vec::new());
     for name in &minds.names {
-        match Folder::open(&minds.models_dir, name) {
-            Ok(folder) => faults.extend(folder.faults(&mut hashes).map(|fault| fault.to_string())),
+        match Folder::open(&minds.folders.models_dir, name) {
+            Ok(folder) => {
+                faults.extend(folder.faults(&mut hashes).map(|fault| fault.to_string()));
+                let base = base_faults(&folder, &minds.folders.bases_dir, &mut hashes);
+                faults.extend(base.iter().map(ToString::to_string));
+            }
             Err(fault) => faults.push(fault.to_string()),
         }
     }

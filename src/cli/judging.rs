@@ -2,14 +2,14 @@
 //! deadlines nor short queues apply.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
 use super::Failure;
 use super::progress::{self, LOADING, Progress};
-use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Mind, MindFolders, ROLES, flash};
+use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Folders, Mind, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds};
 
 /// Texts judged at once, so that the minds can batch.
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// What to load.
 #[derive(Clone)]
 pub(super) struct Choice {
-    pub(super) models_dir: PathBuf,
+    pub(super) folders: Folders,
     pub(super) minds: BTreeMap<String, Mind>,
     pub(super) exemplars: BTreeMap<String, Exemplar>,
     /// What the minds may remember.
@@ -34,13 +34,14 @@ impl Choice {
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
             let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
-            let models_dir = MindFolders::default().models_dir;
+            let folders = Folders::default();
             let (exemplars, cache_bytes) = (BTreeMap::new(), DEFAULT_CACHE_BYTES);
-            return Ok(Self { models_dir, minds, exemplars, cache_bytes, pii_labels: None });
+            return Ok(Self { folders, minds, exemplars, cache_bytes, pii_labels: None });
         };
-        let Config { models_dir, minds, exemplars, minds_cache_bytes: cache_bytes, guard, .. } =
-            Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
-        Ok(Self { models_dir, minds, exemplars, cache_bytes, pii_labels: guard.pii.labels })
+        let config = Config::load(path).map_err(|faults| Failure::config(faults.to_string()))?;
+        let folders = config.folders();
+        let Config { minds, exemplars, minds_cache_bytes: cache_bytes, guard, .. } = config;
+        Ok(Self { folders, minds, exemplars, cache_bytes, pii_labels: guard.pii.labels })
     }
 
     /// The folders of the minds that are switched on.
@@ -52,13 +53,13 @@ impl Choice {
     pub(super) fn only(&mut self, names: &[String]) -> Result<(), Failure> {
         let mut kept = BTreeMap::new();
         for name in names {
-            let folder = Folder::open(&self.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
-            let role = folder.manifest.task.role();
-            let mind = match self.minds.get(role).filter(|mind| mind.model == *name) {
+            let folder = Folder::open(&self.folders.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
+            let role = folder.manifest.role();
+            let mind = match self.minds.get(&role).filter(|mind| mind.model == *name) {
                 Some(mind) => Mind { enabled: true, ..mind.clone() },
                 None => Mind { model: name.clone(), ..Mind::default() },
             };
-            if kept.insert(role.to_owned(), mind).is_some_and(|other| other.model != *name) {
+            if kept.insert(role.clone(), mind).is_some_and(|other| other.model != *name) {
                 return Err(Failure::new(format!("two minds for the role {role}; run the command once for each")));
             }
         }
@@ -77,15 +78,15 @@ impl Choice {
     /// The manifest of the mind that plays `role`.
     pub(super) fn manifest(&self, role: &str) -> Result<Manifest, Failure> {
         let name = self.minds.get(role).map_or_else(|| shipped(role).model, |mind| mind.model.clone());
-        let folder = Folder::open(&self.models_dir, &name).map_err(|error| Failure::config(error.to_string()))?;
+        let folder = Folder::open(&self.folders.models_dir, &name).map_err(|error| Failure::config(error.to_string()))?;
         Ok(folder.manifest)
     }
 
     /// Only the mind called `name`, with its shipped settings.
     pub(super) fn alone(&self, name: &str) -> Result<Self, Failure> {
-        let models_dir = self.models_dir.clone();
+        let folders = self.folders.clone();
         let (minds, exemplars) = (BTreeMap::new(), BTreeMap::new());
-        let mut choice = Self { models_dir, minds, exemplars, cache_bytes: self.cache_bytes, pii_labels: None };
+        let mut choice = Self { folders, minds, exemplars, cache_bytes: self.cache_bytes, pii_labels: None };
         choice.only(&[name.to_owned()])?;
         Ok(choice)
     }
@@ -101,7 +102,7 @@ impl Choice {
     pub(super) fn load(mut self) -> Result<Minds, Failure> {
         self.be_patient(IN_FLIGHT);
         let minds = progress::during(LOADING, || {
-            Minds::open_with_cache(&self.models_dir, &self.minds, &self.exemplars, self.cache_bytes)
+            Minds::open_with_cache(&self.folders, &self.minds, &self.exemplars, self.cache_bytes)
         });
         minds.map_err(|error| Failure::config(error.to_string()))
     }

@@ -63,10 +63,10 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn scan(choice: &Choice) -> Result<Vec<Entry>, Failure> {
-    let entries = registry::scan(&choice.models_dir, choice.names());
+    let entries = registry::scan(&choice.folders.models_dir, choice.names());
     let entries = entries.map_err(|error| Failure::new(error.to_string()))?;
     if entries.is_empty() {
-        return Err(Failure::new(format!("{}: no mind there", choice.models_dir.display())));
+        return Err(Failure::new(format!("{}: no mind there", choice.folders.models_dir.display())));
     }
     Ok(entries)
 }

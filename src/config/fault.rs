@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{ROLES, flash};
+use super::{Folders, ROLES, flash};
 
 /// One fault: `config.toml:12: …; did you mean …?`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +28,14 @@ pub struct ConfigFaults {
 /// Which minds would run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MindFolders {
-    pub models_dir: PathBuf,
-    /// Folders below it.
+    pub folders: Folders,
+    /// Folders below `models_dir`.
     pub names: Vec<String>,
 }
 
 impl Default for MindFolders {
     fn default() -> Self {
-        Self { models_dir: super::default_models_dir(), names: ROLES.map(flash).into() }
+        Self { folders: Folders::default(), names: ROLES.map(flash).into() }
     }
 }
 

@@ -14,12 +14,13 @@ use super::extract::{Extracted, extract};
 use super::fault::{Key, Problem, suggest};
 use super::place::{Overrides, Places, line_at};
 use super::validate::{self, Names};
-use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, MindFolders, ROLES, Secret, VirtualModel, flash};
+use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, MindFolders, ROLES, Secret, VirtualModel, shipped};
 
 /// Top-level keys: what `MOM_…` variables may begin with. Other variables of that prefix
 /// (`MOM_LOG`, …) are none of the configuration's business.
-const TOP_LEVEL: [&str; 12] = [
+const TOP_LEVEL: [&str; 13] = [
     "backends",
+    "bases_dir",
     "exemplars",
     "guard",
     "keys",
@@ -45,6 +46,11 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     };
     std::env::vars_os().filter_map(unicode).collect()
 });
+
+/// A variable of the environment, as it was when it was first asked for.
+pub(super) fn variable(name: &str) -> Option<String> {
+    ENVIRONMENT.get(name).cloned()
+}
 
 impl Config {
     /// Reads and validates `path` with `MOM_…` environment overrides (`MOM_SERVER__LISTEN`).
@@ -77,7 +83,7 @@ impl Config {
         }
         for (role, mind) in &mut self.minds {
             if mind.model.is_empty() {
-                mind.model = flash(role);
+                mind.model = shipped(role);
             }
         }
         self.virtual_models.entry("auto".to_owned()).or_insert(VirtualModel::All(AllRoutes::All));

@@ -120,10 +120,13 @@ impl Checks<'_> {
     fn minds(&mut self) {
         for (role, mind) in &self.config.minds {
             let key = Key::of(&["minds", role]);
-            if is_planned(role) {
-                self.fail_and_say(key.clone(), "not built yet", "remove it");
+            if is_decoder(role) {
+                self.consulted(&key, mind);
             } else if !ROLES.contains(&role.as_str()) {
-                self.unknown(key.clone(), "role", role, ROLES);
+                self.unknown(key.clone(), "role", role, ROLES.into_iter().chain(DECODER_ROLES));
+            } else if mind.when.is_some() || mind.routes.is_some() {
+                let says = "write it in the section of a decoder, such as [minds.brain-pro]";
+                self.fail_and_say(key.clone(), "this mind reads every request: it takes no `when` and no `routes`", says);
             }
             let Mind { model, threshold, harm_threshold, deadline, batch, queue, execution_providers, .. } = mind;
             if !model.starts_with("mom-") || model.contains(['/', '\\']) {
@@ -296,10 +299,11 @@ impl Checks<'_> {
     }
 }
 
-/// Roles of the design that later versions bring: larger minds and experts.
-fn is_planned(role: &str) -> bool {
-    let larger = |size: &str| role.strip_suffix(size).is_some_and(|rest| ROLES.contains(&rest));
-    role.starts_with("expert-") || larger("-pro") || larger("-max")
+/// Those of the decoder minds of the design; experts of other fields have roles of their own.
+const DECODER_ROLES: [&str; 4] = ["brain-pro", "brain-max", "expert-math", "expert-math-pro"];
+
+fn is_decoder(role: &str) -> bool {
+    role.starts_with("expert-") || DECODER_ROLES.contains(&role)
 }
 
 fn base_url(text: &str) -> Result<(), String> {

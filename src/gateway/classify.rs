@@ -1,6 +1,7 @@
 //! One `mom classify` line in, one out: the same for the command and for `/v1/classify`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -81,7 +82,11 @@ impl Line {
 
     /// Judges the line and renders the answer.
     pub async fn judge(self, minds: &Minds) -> Answer {
-        let judgement = minds.judge(self.input).await;
+        let input = Arc::new(self.input);
+        let mut judgement = minds.judge(Arc::clone(&input)).await;
+        for roles in minds.decoder_roles() {
+            judgement.opinions.extend(minds.consult(&roles, &input).await);
+        }
         render(self.id, &judgement)
     }
 }

@@ -2,6 +2,7 @@
 //! guards, then the pure decision. The relay, `/v1/route` and `mom route` all come by here.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -11,7 +12,7 @@ use crate::config::Config;
 use crate::guard::{self, Enforcement};
 use crate::minds::{Judgement, Minds, verdicts_json};
 use crate::openai::View;
-use crate::route::{self, Availability, Decision, Features, Trace};
+use crate::route::{self, Availability, Decision, Features, Target, Trace};
 
 /// What the gateway thinks of a request.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ pub async fn consider(
 ) -> Option<Considered> {
     let started = Instant::now();
     route::resolve(config, &view.model)?;
-    let judgement = minds.judge(std::mem::take(&mut view.input)).await;
+    let input = Arc::new(std::mem::take(&mut view.input));
+    let mut judgement = minds.judge(Arc::clone(&input)).await;
     let enforcement = guard::enforce(config, &judgement);
     let decision = match enforcement.outcome.stops() {
         Some(_) => None,
@@ -51,7 +53,21 @@ pub async fn consider(
                 json_schema: view.json_schema,
                 headers,
             };
-            Some(route::decide(config, target, &features, &judgement, availability))
+            let decide = |judgement: &Judgement| route::decide(config, target, &features, judgement, availability);
+            let mut decision = decide(&judgement);
+            let judged = Instant::now();
+            if matches!(target, Target::Virtual(_)) {
+                // Small bases first: what they say may make the larger ones unnecessary.
+                for roles in minds.decoder_roles() {
+                    let asked = route::asked(config, roles.into_iter(), &features, &judgement, &decision);
+                    if !asked.is_empty() {
+                        judgement.opinions.extend(minds.consult(&asked, &input).await);
+                        decision = decide(&judgement);
+                    }
+                }
+            }
+            judgement.timings.consult = judged.elapsed();
+            Some(decision)
         }
     };
     Some(Considered { judgement, enforcement, decision, took: started.elapsed() })

@@ -131,7 +131,7 @@ fn note(config: &Config, record: &mut Record, added: &mut Added, considered: &Co
     for (guard, action) in considered.enforcement.marks.iter().filter_map(|mark| mark.split_once('=')) {
         record.guard(guard, action.split(':').next().unwrap_or(action));
     }
-    if let Some(intent) = considered.judgement.intent.verdict() {
+    if let Some(intent) = considered.judgement.reading().verdict() {
         intent.category().0.clone_into(&mut record.category);
     }
     let reasons = match &considered.decision {

@@ -10,16 +10,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cache::Cache;
-use super::engine::{AWAKE, Row, Session, finite};
+use super::engine::{AWAKE, Forward, Row, finite};
 use super::queue::{Asker, Done, PassLimit, Queue, Window};
 use crate::telemetry::MindMetrics;
 
-/// The sessions of one graph.
+/// What answers the windows of one queue.
 pub(super) struct Sessions {
     /// One for each thread.
-    pub(super) each: Vec<Session>,
+    pub(super) each: Vec<Box<dyn Forward>>,
     /// Uses all cores for a window that is alone, where that pays.
-    pub(super) wide: Option<Session>,
+    pub(super) wide: Option<Box<dyn Forward>>,
 }
 
 /// A lone window from this length on is shared among cores even when they sleep: below it,
@@ -64,7 +64,7 @@ struct Shared {
 
 /// The session over several cores.
 struct Wide {
-    session: Session,
+    session: Box<dyn Forward>,
     /// When the last lone window was answered. Its threads look for more work that long; the
     /// second of two in quick succession wakes them for those that are likely to come.
     last: Option<Instant>,
@@ -174,21 +174,21 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, mut session: Session) {
+    fn serve(&self, mut session: Box<dyn Forward>) {
         while let Some((windows, alone)) = self.take() {
             let started = Instant::now();
             let (keys, ids): (Vec<_>, Vec<_>) = windows.into_iter().map(|window| (window.key, window.ids)).unzip();
             let mut wide = self.wide.as_ref().filter(|_| alone).and_then(|wide| wide.try_lock().ok());
             let rows = match &mut wide {
-                Some(wide) if wide.pays(ids[0].len(), started) => rows(&mut wide.session, &ids, self.padding),
-                _ => rows(&mut session, &ids, self.padding),
+                Some(wide) if wide.pays(ids[0].len(), started) => rows(&mut *wide.session, &ids, self.padding),
+                _ => rows(&mut *session, &ids, self.padding),
             };
             let finished = Instant::now();
             if let Some(wide) = &mut wide {
                 wide.last = Some(finished);
             }
             drop(wide);
-            self.metrics.pass(session.provider, finished.duration_since(started));
+            self.metrics.pass(session.provider(), finished.duration_since(started));
             let rows: Vec<_> = keys.into_iter().zip(rows).collect();
             for (key, row) in &rows {
                 if let Some(row) = row {
@@ -237,7 +237,7 @@ impl Shared {
 
 /// One answer a window. Where a pass fails its windows run one by one: what one of them breaks
 /// is nothing to the others.
-fn rows(session: &mut Session, windows: &[Vec<i64>], padding: i64) -> Vec<Option<Arc<Row>>> {
+fn rows(session: &mut dyn Forward, windows: &[Vec<i64>], padding: i64) -> Vec<Option<Arc<Row>>> {
     match session.run(windows, padding) {
         Ok(rows) => rows.into_iter().map(sound).collect(),
         Err(error) => {

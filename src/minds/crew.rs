@@ -134,13 +134,13 @@ impl Plan {
             proof(&mut session)?;
             Ok::<_, EngineError>(session)
         };
-        let mut sessions = Sessions { each: vec![first], wide: None };
-        let threads = self.threads();
-        if sessions.each[0].provider == Provider::Cpu && threads > 1 {
+        let (provider, threads) = (first.provider, self.threads());
+        let mut sessions = Sessions { each: vec![Box::new(first)], wide: None };
+        if provider == Provider::Cpu && threads > 1 {
             for _ in 1..threads {
-                sessions.each.push(more(1)?);
+                sessions.each.push(Box::new(more(1)?));
             }
-            sessions.wide = Some(more(threads.min(MOST_FOR_ONE))?);
+            sessions.wide = Some(Box::new(more(threads.min(MOST_FOR_ONE))?));
         }
         Ok(sessions)
     }
@@ -183,7 +183,7 @@ fn quickest(session: &mut Session, windows: Batch<'_>) -> Result<Duration, Engin
 const LONGEST_WHY: usize = 300;
 
 /// Tries `wanted` in order, and the CPU in any case. Only the CPU's failure is an error.
-fn first_usable<T, E: Display>(
+pub(super) fn first_usable<T, E: Display>(
     wanted: &[Provider],
     mut attempt: impl FnMut(Provider) -> Result<T, E>,
 ) -> Result<(T, Vec<Refusal>), E> {

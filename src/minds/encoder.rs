@@ -265,7 +265,7 @@ fn weighted_mean(windows: &[Answered<'_>], head: Head) -> Vec<f32> {
     mean
 }
 
-fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
+pub(super) fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut scores: Vec<f32> = logits.iter().map(|logit| ((logit - highest) / temperature).exp()).collect();
     let sum: f32 = scores.iter().sum();

@@ -17,8 +17,9 @@ use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 
 use crate::config::Provider;
 
-/// Name the shared library has in every place where it is looked for.
-const LIBRARY: &str = if cfg!(target_os = "macos") { "libonnxruntime.dylib" } else { "libonnxruntime.so" };
+mod places;
+
+use places::{LIBRARY, find, places};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -80,43 +81,6 @@ pub fn library() -> Option<String> {
     Some(format!("{} ({})", path.display(), ort::info().trim_start_matches("ORT Build Info: ")))
 }
 
-/// Where the library may be, most wanted first. A trailing `*` folder is expanded.
-#[expect(clippy::disallowed_methods, reason = "ORT_DYLIB_PATH is the library's own switch, not a setting of ours")]
-fn places() -> Vec<PathBuf> {
-    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        return vec![path.into()];
-    }
-    let below = |folder: &Path| folder.join(".runtime").join("onnxruntime-*").join(LIBRARY);
-    let mut places = vec![below(Path::new("."))];
-    if let Ok(executable) = std::env::current_exe() {
-        places.extend(executable.ancestors().skip(1).map(below));
-        places.extend(executable.parent().map(|folder| folder.join("../lib/mom").join(LIBRARY)));
-    }
-    places.push(Path::new("/usr/lib/mom").join(LIBRARY));
-    places
-}
-
-fn find(places: &[PathBuf]) -> Result<PathBuf, EngineError> {
-    let found = places.iter().find_map(|place| expand(place).into_iter().rfind(|path| path.is_file()));
-    // Absolute, so that the loader does not search for it anywhere else.
-    found.map(|path| path.canonicalize().unwrap_or(path)).ok_or_else(|| EngineError::NoLibrary(places.to_vec()))
-}
-
-/// `folder/name-*/file` to the files that exist, in name order; other paths as they are.
-fn expand(place: &Path) -> Vec<PathBuf> {
-    let versioned = place.parent().and_then(|folder| Some((folder.parent()?, folder.file_name()?.to_str()?)));
-    let Some((parent, prefix)) = versioned.and_then(|(parent, name)| Some((parent, name.strip_suffix('*')?))) else {
-        return vec![place.to_owned()];
-    };
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-        .map(|entry| entry.path().join(LIBRARY))
-        .collect();
-    found.sort();
-    found
-}
-
 /// How to open a graph.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
@@ -174,6 +138,15 @@ pub(super) type Batch<'a> = &'a [Vec<i64>];
 /// What the graph said about one sequence: one vector per output. Token-level outputs are
 /// `tokens x width`, without padding.
 pub(super) type Row = Vec<Vec<f32>>;
+
+/// What answers batches: an encoder's graph, or a decoder's base with the heads on it.
+pub(super) trait Forward: Send {
+    /// One forward pass over all sequences of the batch; a row for each.
+    fn run(&mut self, batch: Batch<'_>, padding: i64) -> Result<Vec<Row>, EngineError>;
+
+    /// What it runs on.
+    fn provider(&self) -> Provider;
+}
 
 /// Whether every value is a number: an overflow in the graph is none.
 pub(super) fn finite(row: &Row) -> bool {
@@ -256,6 +229,82 @@ impl Session {
             }
         }
         Ok(rows)
+    }
+}
+
+impl Forward for Session {
+    fn run(&mut self, batch: Batch<'_>, padding: i64) -> Result<Vec<Row>, EngineError> {
+        Self::run(self, batch, padding)
+    }
+
+    fn provider(&self) -> Provider {
+        self.provider
+    }
+}
+
+/// A graph of any inputs and outputs, ready to run.
+pub(super) struct Program {
+    session: session::Session,
+    pub(super) provider: Provider,
+}
+
+/// Values for one input; the shape is theirs in rows, columns, ….
+pub(super) struct Feed<'a> {
+    pub(super) name: &'a str,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Values<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Values<'a> {
+    Ints(&'a [i64]),
+    Floats(&'a [f32]),
+}
+
+/// One output.
+#[derive(Clone, Debug)]
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+impl Program {
+    pub(super) fn open(runtime: &Runtime, graph: &Path, options: &Options) -> Result<Self, EngineError> {
+        let fault = |error: ort::Error| EngineError::Graph { path: graph.to_owned(), message: error.to_string() };
+        let session = open(runtime, graph, options).map_err(fault)?;
+        Ok(Self { session, provider: options.provider })
+    }
+
+    /// Name and shape of every input; -1 where a length depends on what is given.
+    pub(super) fn inputs(&self) -> Vec<(String, Vec<i64>)> {
+        let shape = |input: &ort::value::Outlet| match input.dtype() {
+            ValueType::Tensor { shape, .. } => shape.to_vec(),
+            _ => Vec::new(),
+        };
+        self.session.inputs().iter().map(|input| (input.name().to_owned(), shape(input))).collect()
+    }
+
+    /// Computes `outputs`, and nothing that they do not need.
+    pub(super) fn run(&mut self, inputs: &[Feed<'_>], outputs: &[&str]) -> Result<Vec<Array>, EngineError> {
+        let selected = outputs.iter().fold(session::OutputSelector::no_default(), |all, name| all.with(*name));
+        let options = RunOptions::new()?.with_outputs(selected);
+        let fed = inputs.iter().map(|feed| Ok((feed.name, feed.tensor()?))).collect::<Result<Vec<_>, ort::Error>>()?;
+        let results = self.session.run_with_options(fed, &options)?;
+        let array = |name: &&str| {
+            let (shape, values) = results[*name].try_extract_tensor::<f32>()?;
+            Ok(Array { shape: shape.iter().map(|&length| length as usize).collect(), values: values.to_vec() })
+        };
+        outputs.iter().map(array).collect()
+    }
+}
+
+impl Feed<'_> {
+    fn tensor(&self) -> Result<SessionInputValue<'_>, ort::Error> {
+        let shape = self.shape.clone();
+        Ok(match self.values {
+            Values::Ints(values) => TensorRef::from_array_view((shape, values))?.into(),
+            Values::Floats(values) => TensorRef::from_array_view((shape, values))?.into(),
+        })
     }
 }
 

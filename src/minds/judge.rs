@@ -15,7 +15,7 @@ use super::manifest::Task;
 use super::queue::Window;
 use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
-use super::{Given, Input, Judgement, MindNames, Timings, Unavailable};
+use super::{Given, Input, Judgement, MindNames, Opinion, Timings, Unavailable};
 
 mod awaited;
 mod conclude;
@@ -37,7 +37,7 @@ const BYTES_PER_TOKEN: usize = 4;
 
 impl Loaded {
     /// From the cache where exactly this was judged before, else by the engines.
-    pub(super) async fn judge(&self, input: Input) -> Judgement {
+    pub(super) async fn judge(&self, input: Arc<Input>) -> Judgement {
         let started = Instant::now();
         let remembered = !self.judged.is_off() && size(&input) <= REMEMBERED_BYTES;
         let key = remembered.then(|| self.seed.input(&input));
@@ -65,6 +65,12 @@ impl Loaded {
         judgement
     }
 
+    /// What those decoders say that play one of `roles`; they are asked side by side.
+    pub(super) async fn consult(&self, roles: &[&str], input: &Input) -> Vec<Opinion> {
+        let said = join_all(self.decoders.iter().map(|decoder| decoder.ask(roles, input))).await;
+        said.into_iter().flatten().collect()
+    }
+
     /// Shows the scores to whoever watches for drift.
     fn observe(&self, judgement: &Judgement) {
         for (task, scores) in &self.scores {
@@ -74,7 +80,7 @@ impl Loaded {
                 Task::Pii => {
                     judgement.pii.verdict().map(|spans| spans.iter().map(|span| span.score).fold(0.0, f32::max))
                 }
-                Task::Similarity => None,
+                Task::Similarity | Task::Expert => None,
             };
             if let Some(score) = score {
                 scores.observe(score);
@@ -83,8 +89,7 @@ impl Loaded {
     }
 
     /// True beside it: every window was answered.
-    async fn judge_anew(&self, input: Input, started: Instant) -> (Judgement, bool) {
-        let input = Arc::new(input);
+    async fn judge_anew(&self, input: Arc<Input>, started: Instant) -> (Judgement, bool) {
         let mut judgement = Judgement::nothing(self.names.clone(), &input);
         let families = self.encoders.iter().map(|encoder| encoder.consult(Arc::clone(&input), started));
         let mut whole = true;
@@ -248,6 +253,7 @@ impl Judgement {
             harm: Given::Off,
             pii: Given::Off,
             embedding: Given::Off,
+            opinions: Vec::new(),
             names,
             judged: Vec::new(),
             prompt_tokens: bytes.div_ceil(BYTES_PER_TOKEN) as u64,

@@ -4,7 +4,7 @@
 //! nothing; with none on, not even the library is opened.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::batch::Engine;
 use super::cache::{Cache, Seed};
 use super::crew::{Plan, Refusal};
+use super::decoder::{self, Decoder, Means};
 use super::disguise::Disguises;
 use super::encoder::{
     Encoder, Exemplars, HarmHead, Head, Heads, IntentHead, JailbreakHead, Limits, PiiHead, SimilarityHead,
@@ -28,7 +29,7 @@ use super::tags::Tags;
 use super::tokenizer::Tokenizer;
 use super::turns::Turns;
 use super::{Input, Judgement, MindNames, MindStatus, Part};
-use crate::config::{Exemplar, Mind, Provider};
+use crate::config::{Exemplar, Folders, Mind, Provider, ROLES};
 use crate::telemetry::{MindMetrics, Scores};
 
 /// What warms a graph up.
@@ -64,6 +65,8 @@ struct Chosen<'a> {
 /// Everything that runs.
 pub(super) struct Loaded {
     pub(super) encoders: Vec<Arc<Encoder>>,
+    /// Small bases before large ones.
+    pub(super) decoders: Vec<Decoder>,
     pub(super) names: MindNames,
     /// Whole requests that were judged before, and the keys they are known by.
     pub(super) judged: Cache<Judgement>,
@@ -72,13 +75,18 @@ pub(super) struct Loaded {
     known: Arc<Cache<Row>>,
     pub(super) metrics: Arc<MindMetrics>,
     pub(super) scores: Vec<(Task, Scores)>,
-    /// As it was after loading, by encoder.
+    /// As it was after loading: by encoder, then by decoder.
     status: Vec<(usize, MindStatus)>,
 }
 
 impl Loaded {
     pub(super) fn waiting(&self) -> usize {
-        self.encoders.iter().map(|encoder| encoder.engine.waiting()).sum()
+        self.engines().map(Engine::waiting).sum()
+    }
+
+    fn engines(&self) -> impl Iterator<Item = &Engine> {
+        let encoders = self.encoders.iter().map(|encoder| &encoder.engine);
+        encoders.chain(self.decoders.iter().map(|decoder| &decoder.engine))
     }
 
     /// Whether a guard says how harmful what the person asks for is.
@@ -87,7 +95,7 @@ impl Loaded {
     }
 
     pub(super) fn status(&self) -> Vec<MindStatus> {
-        let alive = |index: usize| self.encoders.get(index).is_some_and(|encoder| encoder.engine.alive());
+        let alive = |index: usize| self.engines().nth(index).is_some_and(Engine::alive);
         self.status.iter().map(|(index, status)| MindStatus { ready: alive(*index), ..status.clone() }).collect()
     }
 
@@ -98,22 +106,28 @@ impl Loaded {
 }
 
 pub(super) fn load(
-    models_dir: &Path,
+    folders: &Folders,
     minds: &BTreeMap<String, Mind>,
     exemplars: &BTreeMap<String, Exemplar>,
     cache_bytes: usize,
 ) -> Result<Loaded, LoadError> {
     let mut names = MindNames::default();
     let mut hashes = BTreeMap::new();
-    let mut families: Vec<Vec<Chosen<'_>>> = Vec::new();
+    let (mut families, mut asked): (Vec<Vec<Chosen<'_>>>, _) = (Vec::new(), Vec::new());
     for (role, mind) in minds {
-        let name = if mind.model.is_empty() { format!("mom-{role}-flash") } else { mind.model.clone() };
+        let name = if mind.model.is_empty() { crate::config::shipped(role) } else { mind.model.clone() };
+        if !ROLES.contains(&role.as_str()) {
+            if mind.enabled {
+                asked.push(asked_for(role, mind, &name, folders, &mut hashes)?);
+            }
+            continue;
+        }
         let wanted = wanted(role)?;
         *name_of(&mut names, wanted) = name.as_str().into();
         if !mind.enabled {
             continue;
         }
-        let folder = Folder::open(models_dir, &name)?;
+        let folder = Folder::open(&folders.models_dir, &name)?;
         check_role(role, wanted, &folder)?;
         folder.verify(&mut hashes)?;
         let chosen = Chosen { role, mind, folder };
@@ -126,6 +140,7 @@ pub(super) fn load(
     let of_requests = cache_bytes / 4;
     let mut loaded = Loaded {
         encoders: Vec::new(),
+        decoders: Vec::new(),
         names,
         judged: Cache::new(of_requests),
         seed: Seed::new(families.iter().flatten().flat_map(Chosen::identity)),
@@ -134,7 +149,7 @@ pub(super) fn load(
         scores: Vec::new(),
         status: Vec::new(),
     };
-    if families.is_empty() {
+    if families.is_empty() && asked.is_empty() {
         return Ok(loaded);
     }
     let runtime = Runtime::load()?;
@@ -144,7 +159,38 @@ pub(super) fn load(
         loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
         loaded.encoders.push(Arc::new(encoder));
     }
+    let means =
+        Means { runtime: &runtime, bases_dir: &folders.bases_dir, known: &loaded.known, metrics: &loaded.metrics };
+    for (decoder, status) in decoder::load(&asked, &means)? {
+        for status in status {
+            loaded.metrics.runs_on(&status.name, status.provider);
+            status.refused.iter().for_each(|refusal| loaded.metrics.fell_back(&status.name, refusal.provider));
+            loaded.status.push((loaded.encoders.len() + loaded.decoders.len(), status));
+        }
+        loaded.decoders.push(decoder);
+    }
     Ok(loaded)
+}
+
+/// A role of its own is a decoder's.
+fn asked_for<'a>(
+    role: &'a str,
+    mind: &'a Mind,
+    name: &str,
+    folders: &Folders,
+    hashes: &mut BTreeMap<PathBuf, String>,
+) -> Result<decoder::Asked<'a>, LoadError> {
+    let folder = Folder::open(&folders.models_dir, name)?;
+    let manifest = &folder.manifest;
+    if manifest.kind != Kind::Decoder {
+        let message = format!("{name} is an encoder; it plays the role {}", manifest.task.role());
+        return Err(LoadError::Role { role: role.to_owned(), message });
+    }
+    folder.verify(hashes)?;
+    match decoder::faults(&folder, &folders.bases_dir, hashes).into_iter().next() {
+        Some(fault) => Err(fault.into()),
+        None => Ok(decoder::Asked { role, mind, folder }),
+    }
 }
 
 impl Loaded {
@@ -179,7 +225,7 @@ fn name_of(names: &mut MindNames, task: Task) -> &mut Arc<str> {
         Task::Intent => &mut names.intent,
         Task::Jailbreak => &mut names.jailbreak,
         Task::Pii => &mut names.pii,
-        Task::Similarity => &mut names.embedding,
+        Task::Similarity | Task::Expert => &mut names.embedding,
     }
 }
 
@@ -188,7 +234,7 @@ fn check_role(role: &str, wanted: Task, folder: &Folder) -> Result<(), LoadError
     let message = if manifest.task != wanted {
         format!("{} is made for the task {}, not {wanted}", manifest.name, manifest.task)
     } else if manifest.kind != Kind::Encoder {
-        format!("{} is a decoder; this role takes an encoder", manifest.name)
+        format!("{} is a decoder: give it a section of its own, [minds.{}]", manifest.name, manifest.name.role())
     } else {
         return Ok(());
     };
@@ -340,10 +386,11 @@ impl Chosen<'_> {
 
 fn reader(chosen: &Chosen<'_>, patterns: bool) -> Result<Reader, LoadError> {
     let manifest = &chosen.folder.manifest;
-    let path = chosen.folder.tokenizer();
+    let path = chosen.folder.tokenizer().unwrap_or_default();
     let mut tokenizer =
         Tokenizer::load(&path).map_err(|error| LoadError::File { path: path.clone(), message: error.to_string() })?;
-    tokenizer.padding = manifest.tokenizer.pad_id.unwrap_or(tokenizer.padding);
+    let padding = manifest.tokenizer.as_ref().and_then(|tokenizer| tokenizer.pad_id);
+    tokenizer.padding = padding.unwrap_or(tokenizer.padding);
     let manifest_fault = |message: String| LoadError::File { path: chosen.folder.path.join("manifest.json"), message };
     let readable = Readable::new(&manifest.scripts, manifest.max_unknown_share)
         .map_err(|_| manifest_fault(format!("scripts {:?} are not all Unicode scripts", manifest.scripts)))?;
@@ -400,6 +447,8 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
                 let pooling = chosen.folder.manifest.graph.pooling;
                 heads.similarity = Some(SimilarityHead { limits, head, pooling, threshold, exemplars });
             }
+            // Decoders have heads of another kind, and no role here.
+            Task::Expert => {}
         }
     }
     Ok(heads)

@@ -34,10 +34,20 @@ pub struct Manifest {
     /// columns are `O, B-x, I-x, …` in label order.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// For `expert`: the models whose chance of solving the question it tells, in output order.
+    #[serde(default)]
+    pub solvers: Vec<String>,
+    /// An encoder's graph; a decoder's head.
     pub graph: Graph,
-    pub tokenizer: TokenizerFile,
-    /// Longest window, special tokens included.
+    /// Decoders use the one of their base.
+    #[serde(default)]
+    pub tokenizer: Option<TokenizerFile>,
+    /// What a decoder stands on; encoders stand alone.
+    #[serde(default)]
+    pub decoder: Option<Stand>,
+    /// Longest window, special tokens included; for a decoder, tokens of the question that it reads.
     pub max_tokens: usize,
+    #[serde(default)]
     pub overlap_tokens: usize,
     /// Logits are divided by it, by head; 1 where left out.
     #[serde(default)]
@@ -82,6 +92,27 @@ pub enum Task {
     Jailbreak,
     Pii,
     Similarity,
+    /// One field of knowledge: what part of it, how difficult, and who can solve it.
+    Expert,
+}
+
+/// The language model under a decoder mind, and what it is told around the question.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stand {
+    /// A folder below `bases_dir`.
+    pub base: String,
+    /// Sha256 by file name.
+    pub files: BTreeMap<String, String>,
+    pub prompt: Prompt,
+}
+
+/// Fixed text before and after the question; minds with the same one share a pass.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    pub before: String,
+    pub after: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -128,6 +159,7 @@ impl Task {
             Self::Jailbreak => "jailbreak",
             Self::Pii => "pii",
             Self::Similarity => "similarity",
+            Self::Expert => "expert",
         }
     }
 }
@@ -145,6 +177,13 @@ pub enum ManifestError {
     Invalid { path: PathBuf, message: String },
     #[error("{path}: its sha256 is {found}, the manifest of {mind} says {expected}: not the file it was made for")]
     WrongHash { path: PathBuf, mind: String, found: String, expected: String },
+    #[error("{mind} needs the base {base}, which is not in {bases_dir}: run `make models`")]
+    NoBase { mind: String, base: String, bases_dir: PathBuf },
+    #[error(
+        "{path}: its sha256 is {found}, the manifest of {mind} says {expected}: not the base {base} it was made for; \
+         run `make models`"
+    )]
+    WrongBase { path: PathBuf, mind: String, base: String, found: String, expected: String },
 }
 
 /// A manifest and the folder it stands in.
@@ -183,8 +222,9 @@ impl Folder {
         self.file(&self.manifest.graph.file)
     }
 
-    pub fn tokenizer(&self) -> PathBuf {
-        self.file(&self.manifest.tokenizer.file)
+    /// An encoder's.
+    pub fn tokenizer(&self) -> Option<PathBuf> {
+        self.manifest.tokenizer.as_ref().map(|tokenizer| self.file(&tokenizer.file))
     }
 
     /// Hashes every file; the first that differs or cannot be read is the error.
@@ -230,7 +270,15 @@ impl Folder {
         if let Some(fault) = manifest.label_fault() {
             return Some(fault);
         }
-        for file in [&manifest.graph.file, &manifest.tokenizer.file] {
+        let stands = match manifest.kind {
+            Kind::Encoder => manifest.tokenizer.is_some() && manifest.decoder.is_none(),
+            Kind::Decoder => manifest.tokenizer.is_none() && manifest.decoder.is_some(),
+        };
+        if !stands {
+            return Some("an encoder has a `tokenizer`, a decoder has `decoder`, and neither has both".to_owned());
+        }
+        let tokenizer = manifest.tokenizer.as_ref().map(|tokenizer| &tokenizer.file);
+        for file in tokenizer.into_iter().chain([&manifest.graph.file]) {
             if !manifest.files.contains_key(file) {
                 return Some(format!("`{file}` is used but `files` has no sha256 for it"));
             }
@@ -271,6 +319,7 @@ impl Manifest {
             }
             Task::Pii => (&["tags"], !self.labels.is_empty()),
             Task::Similarity => (&["embedding"], self.labels.is_empty()),
+            Task::Expert => (&["domain", "difficulty"], !self.labels.is_empty()),
         };
         if !labelled {
             return Some(format!("the labels do not fit the task {}", self.task));
@@ -281,19 +330,30 @@ impl Manifest {
         if let Some(head) = heads.iter().find(|head| !self.graph.outputs.contains_key(**head)) {
             return Some(format!("graph.outputs lacks `{head}`"));
         }
-        let threshold = self.task != Task::Intent && !self.thresholds.contains_key(&self.task.to_string());
-        if threshold {
+        let decides = !matches!(self.task, Task::Intent | Task::Expert);
+        if decides && !self.thresholds.contains_key(&self.task.to_string()) {
             return Some(format!("thresholds lacks `{}`", self.task));
+        }
+        if self.solvers.is_empty() == self.graph.outputs.contains_key("p_solve") {
+            return Some("solvers and graph.outputs.p_solve belong together".to_owned());
         }
         let complexity = self.graph.outputs.contains_key("complexity") && self.complexity_labels != COMPLEXITIES;
         complexity.then(|| format!("complexity_labels must be {COMPLEXITIES:?}"))
+    }
+
+    /// The section of the configuration that this mind goes into.
+    pub fn role(&self) -> String {
+        match self.kind {
+            Kind::Encoder => self.task.role().to_owned(),
+            Kind::Decoder => self.name.role(),
+        }
     }
 
     pub(super) fn temperature(&self, head: &str) -> f32 {
         self.temperature.get(head).copied().unwrap_or(1.0)
     }
 
-    /// The shipped operating point; validated to be there for every task but intent.
+    /// The shipped operating point; validated to be there for every task that knows one.
     pub fn threshold(&self) -> f32 {
         self.thresholds.get(&self.task.to_string()).copied().unwrap_or(0.5)
     }
@@ -306,6 +366,7 @@ impl fmt::Display for Task {
             Self::Jailbreak => "jailbreak",
             Self::Pii => "pii",
             Self::Similarity => "similarity",
+            Self::Expert => "expert",
         })
     }
 }

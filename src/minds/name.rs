@@ -36,6 +36,16 @@ pub enum Size {
 )]
 pub struct WrongName(String);
 
+impl MindName {
+    /// The section of the configuration that a decoder of this name has: the name without `mom-`,
+    /// and without `flash`, which is the size that needs no saying.
+    pub fn role(&self) -> String {
+        let name = self.to_string();
+        let role = name.strip_prefix("mom-").unwrap_or(&name);
+        role.strip_suffix("-flash").unwrap_or(role).to_owned()
+    }
+}
+
 impl FromStr for MindName {
     type Err = WrongName;
 

@@ -199,7 +199,7 @@ impl Reader {
 }
 
 /// Which parts are the ask: those marked so, else the last guarded part.
-fn asks(parts: &[Part]) -> Vec<bool> {
+pub(super) fn asks(parts: &[Part]) -> Vec<bool> {
     let mut asks: Vec<bool> = parts.iter().map(|part| part.ask).collect();
     if !asks.contains(&true)
         && let Some(last) = parts.iter().rposition(|part| part.guarded)

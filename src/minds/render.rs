@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{COMPLEXITIES, Embedding, Given, Harm, Intent, Jailbreak, Judgement, Place, Span};
+use super::{COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, Judgement, Opined, Place, Span};
 
 /// Mind name to verdict, or to `{"unavailable": reason}`. Minds that are off are left out.
 pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
@@ -14,7 +14,31 @@ pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
         (&names.pii, given(&judgement.pii, |spans| json!({"spans": spans.iter().map(span).collect::<Vec<_>>()}))),
         (&names.embedding, given(&judgement.embedding, embedding)),
     ];
-    verdicts.into_iter().filter_map(|(name, verdict)| Some((name.to_string(), verdict?))).collect()
+    let opinions = judgement.opinions.iter().map(|opinion| (&opinion.mind, given(&opinion.said, opined)));
+    verdicts.into_iter().chain(opinions).filter_map(|(name, verdict)| Some((name.to_string(), verdict?))).collect()
+}
+
+fn opined(opined: &Opined) -> Value {
+    match opined {
+        Opined::Intent(said) => intent(said),
+        Opined::Expert(said) => expert(said),
+    }
+}
+
+fn expert(expert: &Expert) -> Value {
+    let (label, score) = expert.domain();
+    let named = |names: &[String], scores: &[f32]| {
+        let all = names.iter().zip(scores);
+        all.map(|(name, score)| (name.clone(), round(*score))).collect::<Map<String, Value>>()
+    };
+    let mut out = json!({
+        "label": label, "score": round(score), "scores": named(&expert.labels, &expert.scores),
+        "difficulty": round(expert.difficulty)
+    });
+    if let Some((names, chances)) = &expert.p_solve {
+        out["p_solve"] = named(names, chances).into();
+    }
+    out
 }
 
 fn given<T>(given: &Given<T>, render: impl Fn(&T) -> Value) -> Option<Value> {
@@ -117,6 +141,7 @@ mod tests {
             harm: Given::Verdict(Harm { score: 0.25, threshold: 0.5 }),
             pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
             embedding: Given::Unavailable(Unavailable::Deadline),
+            opinions: Vec::new(),
             names,
             judged: Vec::new(),
             prompt_tokens: 0,

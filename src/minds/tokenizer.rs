@@ -100,6 +100,13 @@ impl Tokenizer {
         })
     }
 
+    /// Tokens of a text of our own, in which control tokens are meant as such.
+    pub(super) fn prompt(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
+        let mut inner = self.inner.clone();
+        inner.set_encode_special_tokens(false);
+        Ok(inner.encode(text, false)?.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
     /// Tokens that surround a text inside a window.
     pub(super) fn frame(&self) -> usize {
         self.prefix.len() + self.suffix.len()

@@ -86,6 +86,45 @@ impl Intent {
     }
 }
 
+/// One field of knowledge: which part of it a question is about, how difficult it is, and who
+/// is likely to solve it. From the question alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expert {
+    /// Parts of the field.
+    pub labels: Arc<[String]>,
+    /// Probabilities in `labels` order; they sum to 1.
+    pub scores: Vec<f32>,
+    /// Share of models that fail, 0..1.
+    pub difficulty: f32,
+    /// Names of models, and each one's probability of answering right.
+    pub p_solve: Option<(Arc<[String]>, Vec<f32>)>,
+}
+
+impl Expert {
+    /// The most probable part of the field and its probability.
+    pub fn domain(&self) -> (&str, f32) {
+        let best = argmax(&self.scores);
+        (self.labels.get(best).map_or("", String::as_str), self.scores.get(best).copied().unwrap_or(0.0))
+    }
+}
+
+/// What a decoder mind says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opined {
+    Intent(Intent),
+    Expert(Expert),
+}
+
+/// One decoder mind's word on a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opinion {
+    /// Its section in the configuration: `brain-pro`, `expert-math`, ….
+    pub role: Arc<str>,
+    /// As in `mom-brain-pro`.
+    pub mind: Arc<str>,
+    pub said: Given<Opined>,
+}
+
 fn argmax(scores: &[f32]) -> usize {
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
 }
@@ -178,6 +217,8 @@ pub struct Judgement {
     pub harm: Given<Harm>,
     pub pii: Given<Vec<Span>>,
     pub embedding: Given<Embedding>,
+    /// What decoders said that were asked, in the order in which they were.
+    pub opinions: Vec<Opinion>,
     /// As in `mom-brain-flash`.
     pub names: MindNames,
     pub judged: Vec<JudgedPart>,
@@ -199,7 +240,29 @@ impl Judgement {
             (&names.pii, self.pii.unavailable()),
             (&names.embedding, self.embedding.unavailable()),
         ];
-        all.into_iter().filter_map(|(name, why)| Some((&**name, *why?)))
+        let opinions = self.opinions.iter().map(|opinion| (&opinion.mind, opinion.said.unavailable()));
+        all.into_iter().chain(opinions).filter_map(|(name, why)| Some((&**name, *why?)))
+    }
+
+    /// What the request is about: the word of the last decoder that gave one, else the flash mind's.
+    pub fn reading(&self) -> Given<&Intent> {
+        let opined = self.opinions.iter().rev().find_map(|opinion| match opinion.said.verdict() {
+            Some(Opined::Intent(intent)) => Some(intent),
+            _ => None,
+        });
+        match (opined, &self.intent) {
+            (Some(intent), _) | (None, Given::Verdict(intent)) => Given::Verdict(intent),
+            (None, Given::Off) => Given::Off,
+            (None, Given::Unavailable(why)) => Given::Unavailable(*why),
+        }
+    }
+
+    /// The word of the last expert that gave one.
+    pub fn expert(&self) -> Option<&Expert> {
+        self.opinions.iter().rev().find_map(|opinion| match opinion.said.verdict() {
+            Some(Opined::Expert(expert)) => Some(expert),
+            _ => None,
+        })
     }
 
     /// Why the mind with this task gave no verdict.
@@ -209,6 +272,7 @@ impl Judgement {
             Task::Jailbreak => self.jailbreak.known().err(),
             Task::Pii => self.pii.known().err(),
             Task::Similarity => self.embedding.known().err(),
+            Task::Expert => None,
         }
     }
 
@@ -242,6 +306,8 @@ pub struct Timings {
     pub queue: Duration,
     pub infer: Duration,
     pub total: Duration,
+    /// Asking decoders, after everything else.
+    pub consult: Duration,
 }
 
 impl Serialize for Unavailable {

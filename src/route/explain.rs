@@ -137,7 +137,7 @@ impl Manner {
 }
 
 fn read_as(facts: &Facts<'_>) -> String {
-    let Some(intent) = facts.judgement.intent.verdict() else { return "Unread: ".to_owned() };
+    let Some(intent) = facts.judgement.reading().verdict().copied() else { return "Unread: ".to_owned() };
     let (category, p) = intent.category();
     match intent.complexity() {
         Some((complexity, q)) => format!("Read as {category} ({p:.2}) and {complexity} ({q:.2}): "),

@@ -1,7 +1,7 @@
 //! Whether a route's `when` holds. A missing verdict is neither yes nor no.
 
 use crate::config::{Config, OneOrMany, Range, When};
-use crate::minds::{Embedding, Given, Intent, Judgement, Span};
+use crate::minds::{Embedding, Expert, Given, Intent, Judgement, Span};
 
 use super::Features;
 
@@ -53,8 +53,9 @@ fn of_request(when: &When, features: &Features<'_>) -> [Option<Truth>; 5] {
     .map(|holds| holds.map(Truth::from))
 }
 
-fn of_verdicts(when: &When, facts: &Facts<'_>) -> [Option<Truth>; 6] {
-    let Judgement { intent, jailbreak, pii, embedding, .. } = facts.judgement;
+fn of_verdicts(when: &When, facts: &Facts<'_>) -> [Option<Truth>; 8] {
+    let Judgement { jailbreak, pii, embedding, .. } = facts.judgement;
+    let (intent, expert) = (&facts.judgement.reading(), facts.judgement.expert());
     let within = |range: Range, value: f32| range.contains(f64::from(value));
     [
         when.category.as_ref().map(|names| ask("brain", intent, |intent| has(names, intent.category().0))),
@@ -62,6 +63,9 @@ fn of_verdicts(when: &When, facts: &Facts<'_>) -> [Option<Truth>; 6] {
         when.complexity.as_ref().map(|names| {
             ask("brain", intent, |intent| intent.complexity().is_some_and(|(label, _)| has(names, label)))
         }),
+        // No expert was asked, or it is late: then no rule on its word holds.
+        when.domain.as_ref().map(|names| expert.is_some_and(|expert| has(names, expert.domain().0)).into()),
+        when.difficulty.map(|range| expert.is_some_and(|expert| within(range, expert.difficulty)).into()),
         when.jailbreak.map(|range| ask("jailbreak", jailbreak, |verdict| within(range, verdict.score))),
         when.pii.as_ref().map(|labels| ask("pii", pii, |spans| found(labels, spans).next().is_some())),
         when.similar_to
@@ -72,11 +76,14 @@ fn of_verdicts(when: &When, facts: &Facts<'_>) -> [Option<Truth>; 6] {
 
 /// What matched, in words, with the numbers behind it.
 fn clause(when: &When, facts: &Facts<'_>) -> String {
-    let Judgement { intent, jailbreak, pii, embedding, .. } = facts.judgement;
+    let Judgement { jailbreak, pii, embedding, .. } = facts.judgement;
     let features = facts.features;
     let mut words = Vec::new();
-    if let Some(intent) = intent.verdict() {
+    if let Some(intent) = facts.judgement.reading().verdict() {
         words.extend(intent_clauses(when, intent));
+    }
+    if let Some(expert) = facts.judgement.expert() {
+        words.extend(expert_clauses(when, expert));
     }
     if let (Some(_), Some(verdict)) = (when.jailbreak, jailbreak.verdict()) {
         words.push(format!("jailbreak score is {:.2}", verdict.score));
@@ -114,6 +121,13 @@ fn intent_clauses(when: &When, intent: &Intent) -> impl Iterator<Item = String> 
     let by_complexity = when.complexity.as_ref().and_then(|_| intent.complexity());
     let by_complexity = by_complexity.map(|(label, p)| format!("complexity is {label} ({p:.2})"));
     [by_category, by_confidence, by_complexity].into_iter().flatten()
+}
+
+fn expert_clauses(when: &When, expert: &Expert) -> impl Iterator<Item = String> {
+    let (domain, p) = expert.domain();
+    let by_domain = when.domain.is_some().then(|| format!("it is about {domain} ({p:.2})"));
+    let by_difficulty = when.difficulty.map(|_| format!("its difficulty is {:.2}", expert.difficulty));
+    [by_domain, by_difficulty].into_iter().flatten()
 }
 
 fn ask<T>(role: &'static str, given: &Given<T>, test: impl FnOnce(&T) -> bool) -> Truth {

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use serde::{Serialize, Serializer};
 
 use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, QualityTable};
-use crate::minds::{Given, Intent, Judgement};
+use crate::minds::{Given, Intent};
 
 use super::rules::Facts;
 use super::{Availability, Decision, NAMED, Taken, Unable, explain, price};
@@ -105,9 +105,9 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
 
 /// Predicts one backend's quality and cost for this request, and whether it is able at all.
 fn weigh(facts: &Facts<'_>, name: &str, policy: &Policy, availability: &dyn Fn(&str) -> Availability) -> Candidate {
-    let Judgement { intent, .. } = facts.judgement;
+    let intent = facts.judgement.reading();
     let table = facts.config.quality.get(name);
-    let output = price::output_tokens(intent.verdict(), facts.features.max_output_tokens);
+    let output = price::output_tokens(intent.verdict().copied(), facts.features.max_output_tokens);
     let (cost, unable) = match facts.config.backends.get(name) {
         Some(backend) => {
             let cost = backend.price.predict(facts.features.prompt_tokens, output);
@@ -122,7 +122,7 @@ fn weigh(facts: &Facts<'_>, name: &str, policy: &Policy, availability: &dyn Fn(&
     let (unable, why) = unable.unzip();
     Candidate {
         backend: name.to_owned(),
-        predicted_quality: table.and_then(|table| predict(table, intent)),
+        predicted_quality: table.and_then(|table| predict(table, &intent)),
         predicted_cost_usd: cost,
         eligible: unable.is_none(),
         why: why.unwrap_or_default(),
@@ -166,7 +166,7 @@ fn ready(availability: Availability) -> Option<(Unable, String)> {
 /// Expected quality under the mind's probabilities, not under its best guess alone. A
 /// verdict that is missing gives no prediction; a mind that is switched off leaves the
 /// table's `default` as the operator's own estimate.
-fn predict(table: &QualityTable, intent: &Given<Intent>) -> Option<f64> {
+fn predict(table: &QualityTable, intent: &Given<&Intent>) -> Option<f64> {
     let intent = match intent {
         Given::Verdict(intent) => intent,
         Given::Off => return Some(table.default.expected([1.0 / 3.0; 3])),
@@ -199,7 +199,7 @@ impl Quality {
 fn floor(facts: &Facts<'_>, policy: &Policy) -> Floor {
     let relative = policy.quality_of.as_ref().map(|of| {
         let table = facts.config.quality.get(&of.backend);
-        table.and_then(|table| predict(table, &facts.judgement.intent)).map(|quality| quality * of.share)
+        table.and_then(|table| predict(table, &facts.judgement.reading())).map(|quality| quality * of.share)
     });
     match (policy.min_quality, relative) {
         (_, Some(None)) => Floor::Unknown,

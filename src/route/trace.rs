@@ -69,6 +69,9 @@ impl Trace {
         trace.time("queue", timings.queue);
         trace.time("infer", timings.infer);
         trace.time("judge", timings.total);
+        if !judgement.opinions.is_empty() {
+            trace.time("consult", timings.consult);
+        }
         trace
     }
 

@@ -60,7 +60,7 @@ Examples:
   mom classify --mind mom-jailbreak-mine-flash < texts.jsonl";
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let models_dir = Choice::new(args.config.as_deref())?.models_dir;
+    let models_dir = Choice::new(args.config.as_deref())?.folders.models_dir;
     let request = Request {
         folder: args.folder,
         name: args.name,

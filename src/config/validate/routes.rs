@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use crate::config::fault::Key;
 use crate::config::labels::{COMPLEXITIES, PII_LABELS};
-use crate::config::{BackendName, OneOrMany, Policy, Range, Route, VirtualModel, When};
+use crate::config::{BackendName, Mind, OnError, OneOrMany, Policy, Range, Route, VirtualModel, When};
 
 use super::Checks;
 
@@ -132,8 +132,29 @@ impl Checks<'_> {
             }
         }
         self.range(key.and("confidence"), when.confidence, 1.0);
+        self.range(key.and("difficulty"), when.difficulty, 1.0);
         self.range(key.and("jailbreak"), when.jailbreak, 1.0);
         self.range(key.and("prompt_tokens"), when.prompt_tokens, f64::MAX);
+    }
+
+    /// When a decoder is asked.
+    pub(super) fn consulted(&mut self, key: &Key, mind: &Mind) {
+        if let Some(when) = &mind.when {
+            self.when(&key.and("when"), when);
+        }
+        for (index, name) in items(&mind.routes).filter(|(_, name)| !self.names.routes.contains(*name)) {
+            let known = self.names.routes.iter().map(String::as_str);
+            self.unknown(place(key, "routes", &mind.routes, index), "route", name, known);
+        }
+        if mind.threshold.is_some() {
+            self.fail(key.and("threshold"), "a decoder decides nothing by a threshold");
+        }
+        if let Some(on_error) = mind.on_error
+            && on_error != OnError::Open
+        {
+            let says = "remove it: without its word the decision of the flash minds stands";
+            self.fail_and_say(key.and("on_error"), "a decoder never stops a request", says);
+        }
     }
 
     /// A condition on a mind that does not run would never hold.
@@ -153,12 +174,20 @@ impl Checks<'_> {
                 self.fail(key.and(condition), format!("needs the mind \"{role}\", which is not enabled"));
             }
         }
+        let expert = |role: &String, mind: &Mind| role.starts_with("expert-") && mind.enabled;
+        for (condition, used) in [("domain", when.domain.is_some()), ("difficulty", when.difficulty.is_some())] {
+            if used && !self.config.minds.iter().any(|(role, mind)| expert(role, mind)) {
+                self.fail(key.and(condition), "needs an expert, such as [minds.expert-math]");
+            }
+        }
         let others = [
             when.prompt_tokens.is_some(),
             when.tools.is_some(),
             when.images.is_some(),
             when.headers.is_some(),
             when.model.is_some(),
+            when.domain.is_some(),
+            when.difficulty.is_some(),
         ];
         if conditions == 0 && !others.contains(&true) {
             self.fail(key.clone(), "has no condition, so the routes after it are never reached");

@@ -126,6 +126,7 @@ pub(super) fn meaning(task: Task, theirs: &[String]) -> Result<Meaning, String> 
         Task::Jailbreak => guards(theirs)?,
         Task::Pii => personal(theirs)?,
         Task::Similarity => Meaning::default(),
+        Task::Expert => return Err("an expert is a decoder, which is trained, not imported".to_owned()),
     };
     match meaning.labels.iter().find(|label| !fits_a_header(label)) {
         None => Ok(meaning),

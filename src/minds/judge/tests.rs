@@ -30,7 +30,7 @@ fn minds_with_cache(cache_bytes: usize, change: impl Fn(&str, &mut Mind)) -> Min
     });
     let exemplar = Exemplar { texts: vec!["How do I reset my password?".into()], threshold: None };
     let exemplars = BTreeMap::from([("reset".to_owned(), exemplar)]);
-    Minds::open_with_cache(Path::new("models/onnx"), &BTreeMap::from(all), &exemplars, cache_bytes).unwrap()
+    Minds::open_with_cache(&Folders::default(), &BTreeMap::from(all), &exemplars, cache_bytes).unwrap()
 }
 
 /// As shipped; loaded once.
