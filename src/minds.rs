@@ -110,9 +110,9 @@ impl Minds {
         self.0.judge(input.into()).await
     }
 
-    /// Asks the decoder minds that play `roles`. Never fails either.
-    pub async fn consult(&self, roles: &[&str], input: &Input) -> Vec<Opinion> {
-        self.0.consult(roles, input).await
+    /// Asks the decoder minds that play `roles`, after [`Minds::judge`]. Never fails either.
+    pub async fn consult(&self, roles: &[&str], input: &Input, judgement: &Judgement) -> Vec<Opinion> {
+        self.0.consult(roles, input, judgement).await
     }
 
     /// The roles that decoder minds play: those that share a pass together, small bases first.

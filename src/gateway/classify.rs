@@ -85,7 +85,8 @@ impl Line {
         let input = Arc::new(self.input);
         let mut judgement = minds.judge(Arc::clone(&input)).await;
         for roles in minds.decoder_roles() {
-            judgement.opinions.extend(minds.consult(&roles, &input).await);
+            let opinions = minds.consult(&roles, &input, &judgement).await;
+            judgement.opinions.extend(opinions);
         }
         render(self.id, &judgement)
     }

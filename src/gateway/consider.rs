@@ -61,7 +61,8 @@ pub async fn consider(
                 for roles in minds.decoder_roles() {
                     let asked = route::asked(config, roles.into_iter(), &features, &judgement, &decision);
                     if !asked.is_empty() {
-                        judgement.opinions.extend(minds.consult(&asked, &input).await);
+                        let opinions = minds.consult(&asked, &input, &judgement).await;
+                        judgement.opinions.extend(opinions);
                         decision = decide(&judgement);
                     }
                 }

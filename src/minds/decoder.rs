@@ -13,7 +13,7 @@ use super::cache::Seed;
 use super::encoder::Limits;
 use super::engine::Row;
 use super::queue::Window;
-use super::{Given, Input, Opinion, Unavailable};
+use super::{Given, Input, Intent, Opinion, Unavailable};
 
 mod base;
 mod head;
@@ -36,8 +36,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// What those of its minds say that play one of `roles`.
-    pub(super) async fn ask(&self, roles: &[&str], input: &Input) -> Vec<Opinion> {
+    /// What those of its minds say that play one of `roles`; `flash` is what the flash mind read.
+    pub(super) async fn ask(&self, roles: &[&str], input: &Input, flash: Option<&Intent>) -> Vec<Opinion> {
         let asked: Vec<&Member> = self.members.iter().filter(|member| roles.contains(&&*member.role)).collect();
         if asked.is_empty() {
             return Vec::new();
@@ -49,7 +49,7 @@ impl Decoder {
                 Ok((_, finished)) if *finished > started + member.limits.deadline => {
                     Given::Unavailable(Unavailable::Deadline)
                 }
-                Ok((row, _)) => Given::Verdict(member.verdict(row)),
+                Ok((row, _)) => Given::Verdict(member.verdict(row, flash)),
                 Err(why) => Given::Unavailable(*why),
             };
             Opinion { role: Arc::clone(&member.role), mind: Arc::clone(&member.name), said }

@@ -66,8 +66,9 @@ impl Loaded {
     }
 
     /// What those decoders say that play one of `roles`; they are asked side by side.
-    pub(super) async fn consult(&self, roles: &[&str], input: &Input) -> Vec<Opinion> {
-        let said = join_all(self.decoders.iter().map(|decoder| decoder.ask(roles, input))).await;
+    pub(super) async fn consult(&self, roles: &[&str], input: &Input, judgement: &Judgement) -> Vec<Opinion> {
+        let flash = judgement.intent.verdict();
+        let said = join_all(self.decoders.iter().map(|decoder| decoder.ask(roles, input, flash))).await;
         said.into_iter().flatten().collect()
     }
 

@@ -159,8 +159,9 @@ pub(super) fn load(
         loaded.status.extend(status.into_iter().map(|status| (loaded.encoders.len(), status)));
         loaded.encoders.push(Arc::new(encoder));
     }
-    let means =
-        Means { runtime: &runtime, bases_dir: &folders.bases_dir, known: &loaded.known, metrics: &loaded.metrics };
+    let brain = families.iter().flatten().find(|chosen| chosen.role == "brain").map(|chosen| &chosen.folder);
+    let (bases_dir, known, metrics) = (&folders.bases_dir, &loaded.known, &loaded.metrics);
+    let means = Means { runtime: &runtime, bases_dir, brain, known, metrics };
     for (decoder, status) in decoder::load(&asked, &means)? {
         for status in status {
             loaded.metrics.runs_on(&status.name, status.provider);

@@ -45,6 +45,9 @@ pub struct Manifest {
     /// What a decoder stands on; encoders stand alone.
     #[serde(default)]
     pub decoder: Option<Stand>,
+    /// A decoder that weighs another mind's verdict with its own.
+    #[serde(default)]
+    pub beside: Option<Beside>,
     /// Longest window, special tokens included; for a decoder, tokens of the question that it reads.
     pub max_tokens: usize,
     #[serde(default)]
@@ -105,6 +108,17 @@ pub struct Stand {
     /// Sha256 by file name.
     pub files: BTreeMap<String, String>,
     pub prompt: Prompt,
+}
+
+/// Whose verdict is weighed with the decoder's own, and how much.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    pub mind: MindName,
+    /// Of that mind's graph: the weights were fitted to what this one says.
+    pub sha256: String,
+    /// By head: exponents of the decoder's probabilities and of the other's.
+    pub weights: BTreeMap<String, [f32; 2]>,
 }
 
 /// Fixed text before and after the question; minds with the same one share a pass.

@@ -19,7 +19,7 @@ use super::super::readable::Readable;
 use super::super::tokenizer::Tokenizer;
 use super::super::{Input, MindStatus, Part};
 use super::Decoder;
-use super::head::{Answers, Member};
+use super::head::{Answers, Member, Weights};
 use super::pass::{Head, Pass};
 use super::reader::Reader;
 use crate::config::{Mind, Provider};
@@ -54,6 +54,8 @@ struct Open {
 pub(in super::super) struct Means<'a> {
     pub(in super::super) runtime: &'a Runtime,
     pub(in super::super) bases_dir: &'a Path,
+    /// The mind that reads every request first, if one does.
+    pub(in super::super) brain: Option<&'a Folder>,
     pub(in super::super) known: &'a Arc<Cache<Row>>,
     pub(in super::super) metrics: &'a Arc<MindMetrics>,
 }
@@ -119,7 +121,7 @@ fn decoder(
     let started = Instant::now();
     let (mut heads, mut members, mut outputs) = (Vec::new(), Vec::new(), 0);
     for asked in family {
-        let (head, member) = head(asked, means.runtime, &mut outputs)?;
+        let (head, member) = head(asked, means, &mut outputs)?;
         heads.push(head);
         members.push(member);
     }
@@ -175,7 +177,7 @@ fn base<'a>(
 }
 
 /// The mind's head, and how to read its outputs; `before` of them are other minds'.
-fn head(asked: &Asked<'_>, runtime: &Runtime, before: &mut usize) -> Result<(Head, Member), LoadError> {
+fn head(asked: &Asked<'_>, means: &Means<'_>, before: &mut usize) -> Result<(Head, Member), LoadError> {
     let manifest = &asked.folder.manifest;
     let mut outputs = Vec::new();
     let mut output = |name: &str| {
@@ -190,6 +192,7 @@ fn head(asked: &Asked<'_>, runtime: &Runtime, before: &mut usize) -> Result<(Hea
             labels,
             category: output("category").ok_or_else(|| lacks("category"))?,
             complexity: output("complexity"),
+            beside: weights(asked, means.brain)?,
         },
         Task::Expert => Answers::Expert {
             labels,
@@ -200,10 +203,32 @@ fn head(asked: &Asked<'_>, runtime: &Runtime, before: &mut usize) -> Result<(Hea
         task => return Err(asked.fault(format!("{} is a decoder for {task}, which none is made for", manifest.name))),
     };
     *before += outputs.len();
-    let program = Program::open(runtime, &asked.folder.graph(), &Options::one_core(Vec::new()))?;
+    let program = Program::open(means.runtime, &asked.folder.graph(), &Options::one_core(Vec::new()))?;
     let limits = encoder::Limits { deadline: asked.mind.deadline, queue: asked.mind.queue.max(1) };
     let (role, name) = (asked.role.into(), manifest.name.to_string().into());
     Ok((Head { program, outputs }, Member { role, name, limits, answers }))
+}
+
+/// How the mind weighs the flash mind's word with its own; that one must be the one it was fitted to.
+fn weights(asked: &Asked<'_>, brain: Option<&Folder>) -> Result<Option<Weights>, LoadError> {
+    let manifest = &asked.folder.manifest;
+    let Some(beside) = &manifest.beside else { return Ok(None) };
+    let fits = brain.is_some_and(|brain| {
+        let theirs = &brain.manifest;
+        theirs.name == beside.mind
+            && theirs.files.get(&theirs.graph.file) == Some(&beside.sha256)
+            && theirs.labels == manifest.labels
+    });
+    if !fits {
+        let (name, other) = (&manifest.name, &beside.mind);
+        return Err(asked.fault(format!(
+            "{name} weighs its word with that of {other} as it was when {name} was trained; [minds.brain] must be that one"
+        )));
+    }
+    let of = |head: &str| beside.weights.get(head).copied();
+    let lacks = || asked.fault("its manifest names no weight for `category`");
+    let category = of("category").ok_or_else(lacks)?;
+    Ok(Some(Weights { category, complexity: of("complexity").unwrap_or([1.0, 0.0]) }))
 }
 
 /// A real question, alone and in company: the heads fit the base and the labels.

@@ -1,0 +1,118 @@
+"""Category and complexity: a head beside the flash mind, weighed with what that one says."""
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+import data
+from figures import interval
+from heads import STRENGTHS, Scale, classes, fused, fusion, graph, log_softmax, temperature
+from model import CATEGORIES, COMPLEXITIES
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Own prompts are what users write; exam questions are many.
+OWN = 2.0
+
+
+def flash(texts: list[str], models: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """-> what mom-brain-flash says: probabilities [N,14] and [N,3]."""
+    lines = "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts))
+    said = subprocess.run([ROOT / "target/release/mom", "classify", "--mind", "mom-brain-flash"], input=lines, text=True,
+                          stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout.splitlines()
+    category, complexity = np.full((len(texts), len(CATEGORIES)), 1 / len(CATEGORIES)), np.full((len(texts), 3), 1 / 3)
+    for i, line in enumerate(said):
+        verdict = json.loads(line)["mom-brain-flash"]
+        if "scores" in verdict:
+            category[i] = [verdict["scores"][label] for label in CATEGORIES]
+            complexity[i] = [verdict["complexity"]["scores"][label] for label in COMPLEXITIES]
+    return category, complexity
+
+
+def rows(path: pathlib.Path | None) -> list[dict]:
+    return [json.loads(line) for line in (path or ROOT / "training/work/intent_rows.jsonl").open()]
+
+
+def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
+    found = rows(path)
+    texts = [row["text"] for row in found]
+    x = read(texts)
+    split = np.array([row["split"] for row in found])
+    unseen = np.isin([row["group"] for row in found], data.SPLITS["brain"]["held_out_subjects"])
+    source = np.array([row["source"] for row in found])
+    own, exam = source == "own-prompts", np.char.startswith(source, "mmlu")
+    fit, pick, held = (split == "train") & ~unseen, split == "select", split == "held_out"
+    scale = Scale(x[fit])
+    x = scale(x)
+    theirs_category, theirs_complexity = flash(texts, models)
+    category = np.array([CATEGORIES.index(row["category"]) for row in found])
+    one_hot = np.eye(len(CATEGORIES))[category]
+    soft = np.array([data.soft_complexity(depth(row)) or [np.nan] * 3 for row in found])
+    known = ~np.isnan(soft[:, 0])
+    level = np.where(known, np.nan_to_num(soft).argmax(1), 0)
+    weights = np.where(own, OWN, 1.0)
+    even = lambda which: np.where(exam[which], 1 / max((exam & which).sum(), 1), 1 / max((~exam & which).sum(), 1))
+
+    heads, beside, chosen = {}, {}, {}
+    for head, target, label, theirs, among in (("category", one_hot, category, theirs_category, np.ones_like(known)),
+                                               ("complexity", soft, level, theirs_complexity, known)):
+        best = None
+        on, test = fit & among, pick & among
+        for strength in STRENGTHS:
+            linear = classes(x[on], target[on], strength, weights[on])
+            logits = linear(x[test])
+            ab = fusion(logits, theirs[test], label[test], even(test))
+            score = -(even(test) * np.log(fused(logits, theirs[test], ab)[np.arange(test.sum()), label[test]])).sum()
+            print(head, strength, round(float(score), 4), [round(v, 2) for v in ab], flush=True)
+            if best is None or score < best[0]:
+                best = (score, strength, linear, ab, temperature(logits, label[test], even(test)))
+        _, strength, heads[head], beside[head], warmth = best
+        chosen[head] = {"strength": strength, "temperature": round(warmth, 3), "beside": [round(v, 3) for v in beside[head]]}
+    mine = lambda head, theirs, which: fused(heads[head](x[which]), theirs[which], beside[head])
+    groups = {"exam questions, seen subjects": held & exam & ~unseen, "exam questions, unseen subjects": unseen & exam,
+              "own chat prompts": held & own}
+    metrics: dict = {}
+    for group, which in groups.items():
+        for head, label, theirs, among in (("category", category, theirs_category, np.ones_like(known)),
+                                           ("complexity", level, theirs_complexity, known)):
+            test = which & among
+            if test.sum() < 20:
+                continue
+            right, before = mine(head, theirs, test).argmax(1) == label[test], theirs[test].argmax(1) == label[test]
+            metrics.setdefault(f"{head} accuracy", {})[group] = interval(right)
+            metrics.setdefault(f"{head} accuracy, gain over {spec['beside']}", {})[group] = interval(right.astype(float) - before)
+    metrics["steering"] = steering(found, x, mine, theirs_category, theirs_complexity, held)
+    theirs_manifest = json.loads((models / spec["beside"] / "manifest.json").read_text())
+    return {
+        "graph": graph(scale, {f"{head}_logits": linear for head, linear in heads.items()}),
+        "manifest": {"labels": CATEGORIES, "complexity_labels": COMPLEXITIES,
+                     "graph": {"file": "head.onnx", "outputs": {head: f"{head}_logits" for head in heads}},
+                     "temperature": {head: chosen[head]["temperature"] for head in heads},
+                     "beside": {"mind": spec["beside"], "sha256": theirs_manifest["files"][theirs_manifest["graph"]["file"]],
+                                "weights": {head: chosen[head]["beside"] for head in heads}}},
+        "training": {"what": "linear heads on frozen features", "rows": int(fit.sum()), "heads": chosen,
+                     "splits": "training/splits.json"},
+        "metrics": metrics,
+    }
+
+
+def depth(row: dict) -> float | None:
+    """Difficulty 0..1, from a number or a word."""
+    if row.get("difficulty") is not None:
+        return row["difficulty"]
+    return {"simple": 1 / 6, "medium": 1 / 2, "hard": 5 / 6}.get(row.get("complexity"))
+
+
+def steering(found, x, mine, category, complexity, held) -> dict:
+    """How often text that tries to steer a router changes the verdict on a prompt nobody trained on."""
+    at = {row["text"]: i for i, row in enumerate(found)}
+    pairs = [(i, at[row["plain"]]) for i, row in enumerate(found) if held[i] and row.get("plain") in at]
+    if not pairs:
+        return {}
+    steered, plain = (np.array(side) for side in zip(*pairs))
+    out = {}
+    for head, theirs in (("category", category), ("complexity", complexity)):
+        for kind, verdict in (("", lambda which: mine(head, theirs, which).argmax(1)), (" of the flash mind", lambda which: theirs[which].argmax(1))):
+            out[f"{head} changed{kind}"] = interval(verdict(steered) != verdict(plain))
+    return out
