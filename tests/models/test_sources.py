@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "scripts/models"))
 import sources  # noqa: E402
 
 CONTENT = bytes(range(256)) * 12_000                                            # 3 MB
-BASE = sources.Base("tiny", "Tiny", "CC0-1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+BASE = sources.Base("tiny", "Tiny", "CC0-1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), exit=1)
 
 
 class Server(http.server.ThreadingHTTPServer):
