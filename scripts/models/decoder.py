@@ -9,6 +9,7 @@ A graph covers the layers `first` to `last`. Inputs: `input_ids` [B,T] (or, abov
 `past_value.N` [B,KV,S,d]. Outputs: `hidden` [B,T,D], per layer `present_key.N`, `present_value.N` [B,KV,S+T,d], and where
 the graph reaches the top `logits` [B,V] of the token at `at` [B].
 """
+import decimal
 import pathlib
 
 import gguf
@@ -18,7 +19,7 @@ from onnx import TensorProto, helper
 
 OPSET, IR = 21, 10
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
-POSITIONS = 32768
+POSITIONS, GRID = 32768, 1 << 18
 # Tensors from this size on go into the file beside the graph.
 BESIDE = 1 << 14
 
@@ -108,8 +109,12 @@ class Layers:
 
     def __init__(self, graph: Graph, weights: Weights):
         self.graph, self.weights = graph, weights
-        angles = np.arange(POSITIONS)[:, None] / weights.theta ** (np.arange(0, weights.head_width, 2) / weights.head_width)
-        self.cos, self.sin = (graph.tensor(name, f(angles).astype(np.float32)) for name, f in (("cos", np.cos), ("sin", np.sin)))
+        # On a grid, so that no processor's last bit of a power or a sine reaches the file.
+        width, theta = weights.head_width, decimal.Decimal(float(weights.theta))
+        turns = [float(theta ** (decimal.Decimal(-pair) / width)) for pair in range(0, width, 2)]
+        angles = np.arange(POSITIONS)[:, None] * np.array(turns)
+        self.cos, self.sin = (graph.tensor(name, (np.rint(turn(angles) * GRID) / GRID).astype(np.float32))
+                              for name, turn in (("cos", np.cos), ("sin", np.sin)))
 
     def embed(self, ids: str) -> str:
         table, scale = rounded(self.weights["token_embd.weight"], 1)

@@ -3,14 +3,12 @@ import dataclasses
 import hashlib
 import http.server
 import pathlib
-import sys
 import threading
 import zipfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "scripts/models"))
-import sources  # noqa: E402
+import sources
 
 CONTENT = bytes(range(256)) * 12_000                                            # 3 MB
 BASE = sources.Base("tiny", "Tiny", "CC0-1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), exit=1)
