@@ -29,9 +29,9 @@ lint: tools ## Formatting, clippy, documentation, dependency rules
 bench: setup build ## Measure this machine: the minds, and the proxy beside Envoy
 	@scripts/bench.sh
 
-models: setup build ## Verify the committed minds against their manifests
+models: setup build ## Assemble the bases of the decoder minds, then verify every mind: [BASES="NAME …"] [FROM=SOURCE]
+	@"$$(scripts/venv.sh scripts/models/requirements.txt)" scripts/models $(BASES) $(if $(FROM),--from "$(FROM)")
 	@target/release/mom models verify
-	@echo "models: the decoder minds are not built yet; there is nothing else to prepare"
 
 clean: ## Remove build outputs and everything in .runtime/
 	@cargo clean

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: the house checks, the Rust tests (real gateway, real minds, real sockets),
-# then the OpenAI SDK against the same binary. The runner's own closing line comes last.
+# Every test: the house checks, the making of bases, the Rust tests (real gateway, real minds,
+# real sockets), then the OpenAI SDK against the same binary. The runner's own closing line comes last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,9 @@ trap 'rm -f "$log"' EXIT
 say "files around the code (tests/house)"
 python=$(scripts/venv.sh tests/house/requirements.txt)
 "$python" tests/house/check.py
+
+say "bases of decoder minds (tests/models); the Rust tests read the small one, too"
+tests/models/run.sh
 
 say "Rust tests (a first build of the dependencies takes a few minutes)"
 if cargo nextest --version >/dev/null 2>&1; then
