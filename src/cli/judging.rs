@@ -49,12 +49,15 @@ impl Choice {
         self.minds.values().filter(|mind| mind.enabled).map(|mind| mind.model.as_str())
     }
 
-    /// Keeps only the minds called `names`; one that is not configured runs as it ships.
+    /// Keeps only the minds called `names`, and those whose word they weigh with their own; one
+    /// that is not configured runs as it ships.
     pub(super) fn only(&mut self, names: &[String]) -> Result<(), Failure> {
         let mut kept = BTreeMap::new();
-        for name in names {
+        let mut names = names.to_vec();
+        while let Some(name) = &names.pop() {
             let folder = Folder::open(&self.folders.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
             let role = folder.manifest.role();
+            names.extend(folder.manifest.beside.iter().map(|beside| beside.mind.to_string()));
             let mind = match self.minds.get(&role).filter(|mind| mind.model == *name) {
                 Some(mind) => Mind { enabled: true, ..mind.clone() },
                 None => Mind { model: name.clone(), ..Mind::default() },

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.optimize import minimize
 
 CLIP = 6.0
-STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2)
+STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 LEAST = 1e-4                                                   # as in src/minds/decoder/head.rs
 
 
@@ -51,27 +51,21 @@ def classes(x, target, strength: float, weights=None) -> Linear:
 
 def shares(x, target, strength: float, weights=None) -> Linear:
     """Logistic regression to shares: target [N,K] in 0..1, NaN where unknown; one output a column."""
-    columns = []
-    for k in range(target.shape[1]):
-        known = ~np.isnan(target[:, k])
-        xs, ys = x[known], target[known, k].astype(np.float64)
-        ws = np.ones(known.sum()) if weights is None else weights[known]
-        columns.append(share(xs, ys, ws, strength))
-    weight, bias = zip(*columns)
-    return Linear(np.stack(weight, 1), np.array(bias))
+    known = ~np.isnan(target)
+    k, y = target.shape[1], np.nan_to_num(target).astype(np.float32)
+    w = (known if weights is None else known * weights[:, None]).astype(np.float32)
 
-
-def share(x, y, w, strength: float) -> tuple[np.ndarray, float]:
-    def loss(v):
-        z = x @ v[:-1] + v[-1]
-        p = 1 / (1 + np.exp(-z))
-        value = (w * (np.logaddexp(0, z) - y * z)).sum() + (v[:-1] ** 2).sum() / (2 * strength)
-        slope = w * (p - y)
-        return value, np.concatenate([x.T @ slope + v[:-1] / strength, [slope.sum()]])
-    start = np.zeros(x.shape[1] + 1)
-    start[-1] = np.log((w @ y + 0.5) / (w @ (1 - y) + 0.5))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    return found.x[:-1], found.x[-1]
+    def loss(flat):
+        weight, bias = flat[:-k].reshape(-1, k).astype(np.float32), flat[-k:].astype(np.float32)
+        z = x @ weight + bias
+        value = (w * (np.logaddexp(0, z) - y * z)).sum(dtype=np.float64) + (flat[:-k] ** 2).sum() / (2 * strength)
+        slope = w * (1 / (1 + np.exp(-z)) - y)
+        return value, np.concatenate([(x.T @ slope).ravel() + flat[:-k] / strength, slope.sum(0)]).astype(np.float64)
+    start = np.zeros(x.shape[1] * k + k)
+    means = (w * y).sum(0) + 0.5, (w * (1 - y)).sum(0) + 0.5
+    start[-k:] = np.log(means[0] / means[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 150}).x
+    return Linear(found[:-k].reshape(-1, k), found[-k:])
 
 
 def log_softmax(logits):

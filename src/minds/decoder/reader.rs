@@ -28,7 +28,8 @@ impl Reader {
         let asks = asks(&input.parts);
         let parts = input.parts.iter().zip(asks).filter(|(_, ask)| *ask).map(|(part, _)| part.text.as_str());
         let text = parts.collect::<Vec<_>>().join("\n");
-        if input.not_text && text.trim().is_empty() {
+        // A base makes something even of nothing; the flash minds know what an empty request is.
+        if text.trim().is_empty() {
             return Err(Unavailable::NotText);
         }
         let mut ids = self.ids(&text, deadline)?;
