@@ -367,6 +367,12 @@ impl Config {
         Folders { models_dir: self.models_dir.clone(), bases_dir: self.bases_dir.clone() }
     }
 
+    /// The name under which experts may know a backend's model.
+    pub fn measured_as<'a>(&'a self, backend: &'a str) -> &'a str {
+        let given = self.backends.get(backend).and_then(|backend| backend.measured_as.as_deref());
+        given.unwrap_or_else(|| self.upstream_model(backend))
+    }
+
     /// The model name a backend is called with: its `model`, else its own name.
     pub fn upstream_model<'a>(&'a self, backend: &'a str) -> &'a str {
         self.backends.get(backend).and_then(|backend| backend.model.as_deref()).unwrap_or(backend)

@@ -16,6 +16,9 @@ pub struct Backend {
     /// The model name sent upstream. Defaults to the backend's own name.
     #[serde(default)]
     pub model: Option<String>,
+    /// The name under which experts know this model, where it is neither `model` nor the backend's.
+    #[serde(default)]
+    pub measured_as: Option<String>,
     #[serde(default)]
     pub api_key: Option<ApiKey>,
     #[serde(default)]

@@ -13,6 +13,7 @@ fn judgement(jailbreak: Given<Jailbreak>, pii: Given<Vec<Span>>) -> Judgement {
         harm: Given::Off,
         pii,
         embedding: Given::Off,
+        opinions: Vec::new(),
         names: MindNames::default(),
         judged: Vec::new(),
         prompt_tokens: 0,

@@ -219,6 +219,7 @@ mod tests {
             harm: Given::Off,
             pii: Given::Verdict(spans),
             embedding: Given::Off,
+            opinions: Vec::new(),
             names: MindNames::default(),
             judged: vec![JudgedPart { message: 0, part: 0, tokens: 1, windows: 1, source: Source::User, normalised }],
             prompt_tokens: 1,

@@ -83,3 +83,6 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,22 @@ impl Expert {
     }
 }
 
+impl Expert {
+    /// P(this model answers right); `None` for a model that the expert does not know.
+    pub fn p_solve(&self, model: &str) -> Option<f32> {
+        let (names, chances) = self.p_solve.as_ref()?;
+        let model = measured(model);
+        names.iter().zip(chances).find(|(name, _)| **name == model).map(|(_, chance)| *chance)
+    }
+}
+
+/// A model's name as outcome files have it: one model has many spellings.
+fn measured(model: &str) -> String {
+    let lower = model.to_lowercase();
+    let own = lower.rsplit('/').next().unwrap_or_default();
+    own.strip_prefix("meta-").unwrap_or(own).to_owned()
+}
+
 /// What a decoder mind says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opined {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::config::{BackendName, Policy, Prefer};
+use crate::minds::{Given, Opined, Opinion};
 
 use super::rules::Facts;
 use super::select::{Candidate, Floor};
@@ -27,6 +28,14 @@ pub(super) fn unavailable(role: &str) -> &'static str {
         "pii" => "pii_unavailable",
         _ => "mind_unavailable",
     }
+}
+
+/// Codes of decoders that were asked: one that spoke, one that did not.
+pub(super) fn consulted(facts: &Facts<'_>) -> Vec<&'static str> {
+    let opinions = &facts.judgement.opinions;
+    let spoke = opinions.iter().any(|opinion| opinion.said.verdict().is_some());
+    let silent = opinions.iter().any(|opinion| opinion.said.unavailable().is_some());
+    [spoke.then_some("decoder_asked"), silent.then_some("decoder_unavailable")].into_iter().flatten().collect()
 }
 
 /// A mind that had to answer did not.
@@ -137,12 +146,30 @@ impl Manner {
 }
 
 fn read_as(facts: &Facts<'_>) -> String {
-    let Some(intent) = facts.judgement.reading().verdict().copied() else { return "Unread: ".to_owned() };
-    let (category, p) = intent.category();
-    match intent.complexity() {
-        Some((complexity, q)) => format!("Read as {category} ({p:.2}) and {complexity} ({q:.2}): "),
-        None => format!("Read as {category} ({p:.2}): "),
+    let mut words = match facts.judgement.reading().verdict().copied() {
+        None => "Unread".to_owned(),
+        Some(intent) => {
+            let (category, p) = intent.category();
+            match intent.complexity() {
+                Some((complexity, q)) => format!("Read as {category} ({p:.2}) and {complexity} ({q:.2})"),
+                None => format!("Read as {category} ({p:.2})"),
+            }
+        }
+    };
+    // Writing to a String cannot fail.
+    for Opinion { mind, said, .. } in &facts.judgement.opinions {
+        let _ = match said {
+            Given::Verdict(Opined::Intent(_)) => write!(words, " by {mind}"),
+            Given::Verdict(Opined::Expert(expert)) => {
+                let (domain, p) = expert.domain();
+                write!(words, ", by {mind} as {domain} ({p:.2}) of difficulty {:.2}", expert.difficulty)
+            }
+            Given::Unavailable(why) => write!(words, "; {mind} had no word on it ({why}), so what was known stands"),
+            Given::Off => Ok(()),
+        };
     }
+    words.push_str(": ");
+    words
 }
 
 fn whys(candidates: &[Candidate]) -> String {

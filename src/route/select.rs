@@ -54,7 +54,7 @@ pub(super) enum Floor {
 /// A request that names its backend is not second-guessed: what the backend cannot do, it
 /// says itself.
 pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -> Availability) -> Decision {
-    let mut candidate = weigh(facts, name, &Policy::default(), availability);
+    let mut candidate = weigh(facts, name, &Policy::default(), Source::Table, availability);
     let (unable, why) = ready(availability(name)).unzip();
     candidate.why = why.unwrap_or_else(|| "named by the client".to_owned());
     candidate.unable = unable;
@@ -77,9 +77,10 @@ pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -
 pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&str) -> Availability) -> Decision {
     let Taken { route, clause, missing } = taken;
     let policy = &route.policy;
-    let floor = floor(facts, policy);
+    let source = Source::of(facts, &route.candidates, policy);
+    let floor = floor(facts, policy, source);
     let mut candidates: Vec<Candidate> =
-        route.candidates.iter().map(|name| weigh(facts, name, policy, availability)).collect();
+        route.candidates.iter().map(|name| weigh(facts, name, policy, source, availability)).collect();
     for candidate in &mut candidates {
         candidate.compare(floor);
     }
@@ -90,21 +91,60 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
         .fallback
         .iter()
         .filter(|name| !route.candidates.contains(name))
-        .map(|name| weigh(facts, name, &Policy::default(), availability))
+        .map(|name| weigh(facts, name, &Policy::default(), source, availability))
         .collect();
     let mut order: Vec<BackendName> = ranked.iter().map(|candidate| candidate.backend.clone()).collect();
     order.extend(fallback.iter().filter(|candidate| candidate.eligible).map(|candidate| candidate.backend.clone()));
     let unable = if order.is_empty() { gravest(candidates.iter().chain(&fallback)) } else { None };
     let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, policy, floor };
-    let mut reasons = missing;
+    let mut reasons = explain::consulted(facts);
+    reasons.extend(missing);
+    reasons.extend((source == Source::Expert).then_some("expert_quality"));
     reasons.extend(outcome.reasons(&candidates));
     let sentence = outcome.sentence(facts, &route.name, &clause, &candidates);
     candidates.extend(fallback);
     Decision { route: route.name.clone(), clause, candidates, order, unable, reasons, sentence, propensity: 1.0 }
 }
 
+/// Who says how good a backend's answer will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// `[quality]`, by what the request is about.
+    Table,
+    /// The expert that was asked, from the question itself.
+    Expert,
+}
+
+impl Source {
+    /// The expert where it knows all that are compared: its numbers and the table's are not alike.
+    fn of(facts: &Facts<'_>, candidates: &[BackendName], policy: &Policy) -> Self {
+        let yardstick = policy.quality_of.iter().map(|of| &of.backend);
+        match candidates.iter().chain(yardstick).all(|name| solves(facts, name).is_some()) {
+            true => Self::Expert,
+            false => Self::Table,
+        }
+    }
+
+    fn predict(self, facts: &Facts<'_>, name: &str) -> Option<f64> {
+        match self {
+            Self::Table => predict(facts.config.quality.get(name)?, &facts.judgement.reading()),
+            Self::Expert => solves(facts, name),
+        }
+    }
+}
+
+fn solves(facts: &Facts<'_>, name: &str) -> Option<f64> {
+    facts.judgement.expert()?.p_solve(facts.config.measured_as(name)).map(f64::from)
+}
+
 /// Predicts one backend's quality and cost for this request, and whether it is able at all.
-fn weigh(facts: &Facts<'_>, name: &str, policy: &Policy, availability: &dyn Fn(&str) -> Availability) -> Candidate {
+fn weigh(
+    facts: &Facts<'_>,
+    name: &str,
+    policy: &Policy,
+    source: Source,
+    availability: &dyn Fn(&str) -> Availability,
+) -> Candidate {
     let intent = facts.judgement.reading();
     let table = facts.config.quality.get(name);
     let output = price::output_tokens(intent.verdict().copied(), facts.features.max_output_tokens);
@@ -122,7 +162,7 @@ fn weigh(facts: &Facts<'_>, name: &str, policy: &Policy, availability: &dyn Fn(&
     let (unable, why) = unable.unzip();
     Candidate {
         backend: name.to_owned(),
-        predicted_quality: table.and_then(|table| predict(table, &intent)),
+        predicted_quality: source.predict(facts, name),
         predicted_cost_usd: cost,
         eligible: unable.is_none(),
         why: why.unwrap_or_default(),
@@ -196,10 +236,9 @@ impl Quality {
 }
 
 /// The higher of `min_quality` and the share of `quality_of`.
-fn floor(facts: &Facts<'_>, policy: &Policy) -> Floor {
+fn floor(facts: &Facts<'_>, policy: &Policy, source: Source) -> Floor {
     let relative = policy.quality_of.as_ref().map(|of| {
-        let table = facts.config.quality.get(&of.backend);
-        table.and_then(|table| predict(table, &facts.judgement.reading())).map(|quality| quality * of.share)
+        source.predict(facts, &of.backend).map(|quality| quality * of.share)
     });
     match (policy.min_quality, relative) {
         (_, Some(None)) => Floor::Unknown,

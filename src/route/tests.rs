@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::minds::{Embedding, Given, Intent, Jailbreak, MindNames, Span, Timings, Unavailable};
 
+mod decoders;
+
 const BACKENDS: &str = r#"
 [backends.cheap]
 base_url = "http://127.0.0.1:1/v1"
@@ -58,6 +60,7 @@ fn judged(intent: Given<Intent>) -> Judgement {
         harm: Given::Off,
         pii: Given::Verdict(Vec::new()),
         embedding: Given::Off,
+        opinions: Vec::new(),
         names: MindNames::default(),
         judged: Vec::new(),
         prompt_tokens: 50,

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from heads import STRENGTHS, Scale, classes, graph, log_softmax, shares
+from heads import STRENGTHS, Scale, classes, graph, log_softmax, shares, temperature
 from figures import auc, interval, spearman
 
 # A model is told about from so many outcomes on, and difficulty is known from so many models.
@@ -16,10 +16,13 @@ OUTCOMES, MODELS = 150, 5
 HELD_OUT, SELECT = 0.2, 0.15
 
 
-def rows(path: pathlib.Path) -> list[dict]:
+def read_rows(path: pathlib.Path) -> list[dict]:
     opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
     with opened as file:
-        found = [json.loads(line) for line in file if line.strip()]
+        return split([json.loads(line) for line in file if line.strip()])
+
+
+def split(found: list[dict]) -> list[dict]:
     for row in found:
         if "split" not in row:
             place = int(hashlib.sha256(row["text"].encode()).hexdigest()[:8], 16) / 2 ** 32
@@ -36,14 +39,17 @@ def hardness(row: dict) -> float:
 
 
 def train(name: str, spec: dict, path: pathlib.Path | None, read, models: pathlib.Path) -> dict:
-    path = path or pathlib.Path(__file__).resolve().parents[1] / spec["data"]
-    found = rows(path)
+    if path:
+        found = read_rows(path)
+    else:
+        import rows
+        found = split(getattr(rows, spec["data"])())
     x = read([row["text"] for row in found])
-    split, source = np.array([row["split"] for row in found]), np.array([row.get("source", "") for row in found])
-    fit, pick, held = split == "train", split == "select", split == "held_out"
+    part, source = np.array([row["split"] for row in found]), np.array([row.get("source", "") for row in found])
+    fit, pick, held = part == "train", part == "select", part == "held_out"
     labels = spec.get("labels") or sorted({row["domain"] for row in found if row.get("domain")})
     if len(labels) < 2:
-        sys.exit(f"{path}: an expert needs rows of at least two parts of its field (`domain`)")
+        sys.exit(f"{name}: an expert needs rows of at least two parts of its field (`domain`)")
     scale = Scale(x[fit])
     x = scale(x)
     domain = np.array([labels.index(row["domain"]) if row.get("domain") in labels else -1 for row in found])
@@ -64,7 +70,7 @@ def train(name: str, spec: dict, path: pathlib.Path | None, read, models: pathli
         logs = log_softmax(linear(x[pick & known]))
         tried.append((-logs[np.arange(len(logs)), domain[pick & known]].mean(), strength, linear))
     loss, chosen["domain"], heads["domain"] = min(tried, key=lambda one: one[0])
-    warmth["domain"] = temperature_of(heads["domain"](x[pick & known]), domain[pick & known])
+    warmth["domain"] = temperature(heads["domain"](x[pick & known]), domain[pick & known])
     test = held & known
     if test.any():
         metrics["domain accuracy"] = interval(heads["domain"](x[test]).argmax(1) == domain[test])
@@ -72,7 +78,7 @@ def train(name: str, spec: dict, path: pathlib.Path | None, read, models: pathli
         if not target.shape[1]:
             continue
         tried = []
-        for strength in STRENGTHS:
+        for strength in STRENGTHS[:-1]:
             linear = shares(x[fit], target[fit], strength)
             tried.append((cross_entropy(linear(x[pick]), target[pick], 1.0), strength, linear))
             print(head, strength, round(tried[-1][0], 4), flush=True)
@@ -84,14 +90,9 @@ def train(name: str, spec: dict, path: pathlib.Path | None, read, models: pathli
         "manifest": {"labels": labels, "solvers": solvers,
                      "graph": {"file": "head.onnx", "outputs": {head: f"{head}_logits" for head in heads}},
                      "temperature": {head: round(value, 3) for head, value in warmth.items()}},
-        "training": {"what": "linear heads on frozen features", "data": path.name, "rows": int(fit.sum()), "strength": chosen},
+        "training": {"what": "linear heads on frozen features", "data": path.name if path else spec["data"], "rows": int(fit.sum()), "strength": chosen},
         "metrics": metrics,
     }
-
-
-def temperature_of(logits: np.ndarray, y: np.ndarray) -> float:
-    from heads import temperature
-    return temperature(logits, y) if len(y) else 1.0
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray, warmth: float) -> float:

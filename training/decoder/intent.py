@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 import data
+import rows
 from figures import interval
 from heads import STRENGTHS, Scale, classes, fused, fusion, graph, log_softmax, temperature
 from model import CATEGORIES, COMPLEXITIES
@@ -30,12 +31,8 @@ def flash(texts: list[str], models: pathlib.Path) -> tuple[np.ndarray, np.ndarra
     return category, complexity
 
 
-def rows(path: pathlib.Path | None) -> list[dict]:
-    return [json.loads(line) for line in (path or ROOT / "training/work/intent_rows.jsonl").open()]
-
-
 def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
-    found = rows(path)
+    found = [json.loads(line) for line in path.open()] if path else rows.intent()
     texts = [row["text"] for row in found]
     x = read(texts)
     split = np.array([row["split"] for row in found])
@@ -46,16 +43,16 @@ def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
     scale = Scale(x[fit])
     x = scale(x)
     theirs_category, theirs_complexity = flash(texts, models)
-    category = np.array([CATEGORIES.index(row["category"]) for row in found])
-    one_hot = np.eye(len(CATEGORIES))[category]
-    soft = np.array([data.soft_complexity(depth(row)) or [np.nan] * 3 for row in found])
+    category = np.array([CATEGORIES.index(row["category"]) if row["category"] else -1 for row in found])
+    one_hot, named = np.eye(len(CATEGORIES))[category], category >= 0
+    soft = np.array([data.soft_complexity(row.get("difficulty")) or [np.nan] * 3 for row in found])
     known = ~np.isnan(soft[:, 0])
     level = np.where(known, np.nan_to_num(soft).argmax(1), 0)
     weights = np.where(own, OWN, 1.0)
     even = lambda which: np.where(exam[which], 1 / max((exam & which).sum(), 1), 1 / max((~exam & which).sum(), 1))
 
     heads, beside, chosen = {}, {}, {}
-    for head, target, label, theirs, among in (("category", one_hot, category, theirs_category, np.ones_like(known)),
+    for head, target, label, theirs, among in (("category", one_hot, category, theirs_category, named),
                                                ("complexity", soft, level, theirs_complexity, known)):
         best = None
         on, test = fit & among, pick & among
@@ -74,7 +71,7 @@ def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
               "own chat prompts": held & own}
     metrics: dict = {}
     for group, which in groups.items():
-        for head, label, theirs, among in (("category", category, theirs_category, np.ones_like(known)),
+        for head, label, theirs, among in (("category", category, theirs_category, named),
                                            ("complexity", level, theirs_complexity, known)):
             test = which & among
             if test.sum() < 20:
@@ -95,13 +92,6 @@ def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
                      "splits": "training/splits.json"},
         "metrics": metrics,
     }
-
-
-def depth(row: dict) -> float | None:
-    """Difficulty 0..1, from a number or a word."""
-    if row.get("difficulty") is not None:
-        return row["difficulty"]
-    return {"simple": 1 / 6, "medium": 1 / 2, "hard": 5 / 6}.get(row.get("complexity"))
 
 
 def steering(found, x, mine, category, complexity, held) -> dict:

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::cache::Seed;
-use super::super::engine::{Options, Runtime};
+use super::super::engine::{Options, Runtime, Session};
 use super::*;
 
 mod graph;
@@ -23,7 +23,10 @@ fn engine(threads: usize, wide: bool) -> (Engine, tempfile::TempDir) {
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, graph::bytes()).unwrap();
     let runtime = Runtime::load().unwrap();
-    let open = || Session::open(&runtime, &path, &Options::one_core(vec![graph::OUTPUT.to_owned()])).unwrap();
+    let open = || -> Box<dyn Forward> {
+        let options = Options::one_core(vec![graph::OUTPUT.to_owned()]);
+        Box::new(Session::open(&runtime, &path, &options).unwrap())
+    };
     let each = (0..threads).map(|_| open()).collect();
     let sessions = Sessions { each, wide: wide.then(open) };
     let limit = PassLimit { windows: 8, tokens: 1024 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{DEFAULT_CACHE_BYTES, Exemplar, Mind, Provider};
+use crate::config::{DEFAULT_CACHE_BYTES, Exemplar, Folders, Mind, Provider};
 use crate::minds::{
     Given, Input, Jailbreak, Judgement, MindNames, Minds, Part, Place, Refusal, Source, Timings, Unavailable,
 };
