@@ -125,18 +125,29 @@ class Layers:
         weight = self.graph.tensor(name, self.weights[name])
         return self.graph.op("SimplifiedLayerNormalization", x, weight, axis=-1, epsilon=float(self.weights.epsilon), stash_type=1)
 
-    def product(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
-        """x [..., in] times weight [out, in], with u8 x s8 products."""
+    def rows(self, x: str) -> tuple[str, str]:
+        """x [..., n] -> u8 values, and the largest magnitude of each row."""
         graph = self.graph
-        values, scale = rounded(weight.T, 0)
         largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant([-1]), keepdims=1)
         largest = graph.op("Max", largest, graph.constant(1e-8, np.float32))
-        step, middle = graph.constant(1 / 127, np.float32), graph.constant(128, np.uint8)
-        x = graph.op("QuantizeLinear", graph.op("Div", x, largest), step, middle)
-        y = graph.op("MatMulIntegerToFloat", x, graph.tensor(name, values), step, graph.tensor(name + ".scale", scale[0]),
-                     middle, domain="com.microsoft")
-        y = graph.op("Mul", y, largest)
-        return y if bias is None else graph.op("Add", y, graph.tensor(name + ".bias", bias))
+        return graph.op("QuantizeLinear", graph.op("Div", x, largest), *self.steps()), largest
+
+    def steps(self) -> tuple[str, str]:
+        """Scale and zero point of values between -1 and 1."""
+        return self.graph.constant(1 / 127, np.float32), self.graph.constant(128, np.uint8)
+
+    def times(self, values: str, name: str, weight: np.ndarray) -> str:
+        """u8 `values` of rows times weight [out, in]; each row still lacks its largest magnitude as a factor."""
+        graph, (step, middle) = self.graph, self.steps()
+        rounded_weight, scale = rounded(weight.T, 0)
+        return graph.op("MatMulIntegerToFloat", values, graph.tensor(name, rounded_weight), step,
+                        graph.tensor(name + ".scale", scale[0]), middle, domain="com.microsoft")
+
+    def product(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
+        """x [..., in] times weight [out, in], with u8 x s8 products."""
+        values, largest = self.rows(x)
+        y = self.graph.op("Mul", self.times(values, name, weight), largest)
+        return y if bias is None else self.graph.op("Add", y, self.graph.tensor(name + ".bias", bias))
 
     def attention(self, x: str, layer: int, shapes: dict) -> str:
         graph, weights = self.graph, self.weights
@@ -172,10 +183,11 @@ class Layers:
 
     def feed_forward(self, x: str, layer: int) -> str:
         graph, name = self.graph, f"blk.{layer}.ffn_"
-        both = self.product(x, name + "in", self.weights.stacked(name + "gate.weight", name + "up.weight"))
-        gate, up = graph.op("Split", both, count=2, axis=2, num_outputs=2)
-        gated = graph.op("Mul", graph.op("QuickGelu", gate, domain="com.microsoft", alpha=1.0), up)
-        return self.product(gated, name + "down", self.weights[name + "down.weight"])
+        part = lambda kind: (f"{name}{kind}", self.weights[f"{name}{kind}.weight"])
+        values, largest = self.rows(x)
+        gate = graph.op("QuickGelu", graph.op("Mul", self.times(values, *part("gate")), largest), domain="com.microsoft", alpha=1.0)
+        # A factor of a row changes nothing in how the row is rounded, so `up` gets its own at the end, where rows are short.
+        return graph.op("Mul", self.product(graph.op("Mul", gate, self.times(values, *part("up"))), *part("down")), largest)
 
     def shapes(self) -> dict:
         """Of the scores: [B,KV,G,T,S+T] and [B,KV,G*T,S+T]; of what they select: [B,KV,G,T,d]."""

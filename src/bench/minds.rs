@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+mod decoders;
 mod load;
 mod report;
 mod texts;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub folders: Folders,
     /// By role; those switched off are left out.
     pub minds: BTreeMap<String, Mind>,
+    /// Decoder minds, by role; each base is measured by itself.
+    pub decoders: BTreeMap<String, Mind>,
     pub exemplars: BTreeMap<String, Exemplar>,
     /// What the minds may remember; the naive stack remembers nothing.
     pub cache_bytes: usize,
@@ -99,12 +102,14 @@ pub async fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Report, 
 
     let bench = Bench { plan, rate, clients, ours, naive, texts };
     let mut measures = bench.rows(progress).await;
+    let decoders = decoders::rows(plan, &bench.ours, &bench.texts, progress).await?;
     measures.extend(memory(before, loaded, naive_loaded));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     measures.push(
         Measure::new("load_ms", "load time", Unit::Milliseconds, milliseconds(load_time))
             .naive(milliseconds(naive_load_time)),
     );
+    measures.extend(decoders);
     let on = || plan.minds.values().filter(|mind| mind.enabled);
     Ok(Report {
         host: Host::here(),
@@ -215,8 +220,11 @@ impl Bench<'_> {
 }
 
 fn timed(key: &'static str, title: &str, share: f64, ours: &Sample, naive: &Sample) -> Measure {
-    let measure = Measure::new(key, title, Unit::Milliseconds, ours.percentile(share));
-    measure.of(ours).naive(naive.percentile(share))
+    timed_alone(key, title, share, ours).naive(naive.percentile(share))
+}
+
+fn timed_alone(key: impl Into<String>, title: &str, share: f64, sample: &Sample) -> Measure {
+    Measure::new(key, title, Unit::Milliseconds, sample.percentile(share)).of(sample)
 }
 
 /// `before` the minds were loaded, with them, and with the naive stack on top.

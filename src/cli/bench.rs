@@ -1,5 +1,6 @@
 //! `mom bench`: measuring this machine.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use super::judging::Choice;
 use super::{Failure, named};
 use crate::bench::{minds, proxy};
-use crate::config::{Provider, parse_duration};
+use crate::config::{Mind, Provider, ROLES, parse_duration};
+use crate::minds::registry;
 use crate::shutdown;
 
 #[derive(Debug, clap::Args)]
@@ -98,9 +100,11 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
     if choice.names().next().is_none() {
         return Err(Failure::config("the configuration switches every mind off"));
     }
+    let decoders = decoders(&mut choice)?;
     let plan = minds::Plan {
         folders: choice.folders,
         minds: choice.minds,
+        decoders,
         exemplars: choice.exemplars,
         cache_bytes: choice.cache_bytes,
         row: Duration::from_secs(args.seconds.into()),
@@ -116,6 +120,29 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
         write!(out, "{report}")?
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes the decoders out of the choice; where it has none, those on disk whose base is there.
+fn decoders(choice: &mut Choice) -> Result<BTreeMap<String, Mind>, Failure> {
+    let configured: Vec<String> =
+        choice.minds.keys().filter(|role| !ROLES.contains(&role.as_str())).cloned().collect();
+    let mut found: BTreeMap<String, Mind> =
+        configured.into_iter().filter_map(|role| choice.minds.remove_entry(&role)).filter(|(_, mind)| mind.enabled).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let entries = registry::scan(&choice.folders.models_dir, []).map_err(|error| Failure::new(error.to_string()))?;
+    for folder in entries.into_iter().filter_map(|entry| entry.folder.ok()) {
+        let Some(stand) = &folder.manifest.decoder else { continue };
+        let name = folder.manifest.name.to_string();
+        if !choice.folders.bases_dir.join(&stand.base).is_dir() {
+            tell(&format!("{name} is left out: its base {} is not there (`make models`)", stand.base));
+            continue;
+        }
+        let like = choice.minds.values().next().cloned().unwrap_or_default();
+        found.insert(folder.manifest.role(), Mind { model: name, ..like });
+    }
+    Ok(found)
 }
 
 /// Says on stderr what is being measured.

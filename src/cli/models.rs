@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::judging::{self, Choice};
-use crate::minds::registry::{self, Entry};
-use crate::minds::{Input, Part};
+use crate::minds::registry::{self, Entry, NO_BASE};
+use crate::minds::{Input, Kind, Part};
 
 mod import;
 
@@ -73,7 +75,7 @@ fn scan(choice: &Choice) -> Result<Vec<Entry>, Failure> {
 
 fn list(choice: &Choice, as_json: bool) -> Result<ExitCode, Failure> {
     let mut hashes = BTreeMap::new();
-    let rows: Vec<Value> = scan(choice)?.iter().map(|entry| row(entry, &mut hashes)).collect();
+    let rows: Vec<Value> = scan(choice)?.iter().map(|entry| row(choice, entry, &mut hashes)).collect();
     let mut out = io::stdout().lock();
     if as_json {
         writeln!(out, "{:#}", Value::from(rows))?;
@@ -92,9 +94,9 @@ fn list(choice: &Choice, as_json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(entry: &Entry, hashes: &mut BTreeMap<PathBuf, String>) -> Value {
+fn row(choice: &Choice, entry: &Entry, hashes: &mut BTreeMap<PathBuf, String>) -> Value {
     let manifest = entry.folder.as_ref().ok().map(|folder| &folder.manifest);
-    let fault = entry.verify(hashes).err();
+    let fault = entry.verify(&choice.folders.bases_dir, hashes).err();
     json!({
         "name": entry.name,
         "task": manifest.map(|manifest| manifest.task.to_string()),
@@ -109,11 +111,16 @@ fn verify(choice: &Choice) -> Result<ExitCode, Failure> {
     let runtime = judging::runtime()?;
     let (mut hashes, mut faults) = (BTreeMap::new(), 0);
     for entry in scan(choice)? {
+        let wanted = choice.names().any(|name| name == entry.name);
+        let verified = entry.verify(&choice.folders.bases_dir, &mut hashes);
+        let absent = verified.as_ref().is_err_and(|fault| fault.state == NO_BASE) && !wanted;
         let verified =
-            entry.verify(&mut hashes).map_err(|fault| fault.message).and_then(|()| self_test(choice, &entry, &runtime));
+            verified.map_err(|fault| fault.message).and_then(|()| self_test(choice, &entry, &runtime));
         let mut out = io::stdout().lock();
         match verified {
             Ok(how) => writeln!(out, "ok     {:<28} {how}", entry.name)?,
+            // Nobody asked for it: it is an offer, not a fault.
+            Err(why) if absent => writeln!(out, "-      {:<28} {why}", entry.name)?,
             Err(fault) => {
                 faults += 1;
                 writeln!(out, "FAULT  {:<28} {fault}", entry.name)?;
@@ -130,12 +137,22 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
     let minds = alone.load().map_err(|failure| failure.to_string())?;
     let text = "Who wrote the novel, and in which year?".to_owned();
     let part = Part::alone(text);
-    let judgement = runtime.block_on(minds.judge(Input { parts: vec![part], not_text: false }));
-    if let Some(why) = judgement.silent(folder.manifest.task) {
+    let input = Arc::new(Input { parts: vec![part], not_text: false });
+    let role = folder.manifest.role();
+    let (silent, took) = runtime.block_on(async {
+        let judgement = minds.judge(Arc::clone(&input)).await;
+        if folder.manifest.kind == Kind::Encoder {
+            return (judgement.silent(folder.manifest.task), judgement.timings.total);
+        }
+        let started = Instant::now();
+        let said = minds.consult(&[&role], &input, &judgement).await;
+        (said.first().and_then(|opinion| opinion.said.known().err()), started.elapsed())
+    });
+    if let Some(why) = silent {
         return Err(format!("{}: the self-test got no verdict: {why}", folder.graph().display()));
     }
     let status = minds.status().pop().ok_or("the mind is not loaded")?;
     let (provider, first) = (status.provider, status.warm_up.as_secs_f64() * 1e3);
-    let usual = judgement.timings.total.as_secs_f64() * 1e3;
+    let usual = took.as_secs_f64() * 1e3;
     Ok(format!("on {provider}, first inference {first:.1} ms, next {usual:.1} ms"))
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::decoder::faults as base_faults;
 use super::manifest::{Folder, ManifestError};
 
 /// One folder, read or not.
@@ -21,15 +22,19 @@ pub struct Entry {
 /// What is wrong with a mind: one word and one sentence that names the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// `hash`, `missing` or `faulty`.
+    /// `hash`, `missing`, `faulty`, or `no base` where only the base of a decoder is not there.
     pub state: &'static str,
     pub message: String,
 }
 
+/// The state of a decoder that `make models` would make whole.
+pub const NO_BASE: &str = "no base";
+
 impl From<&ManifestError> for Fault {
     fn from(error: &ManifestError) -> Self {
         let state = match error {
-            ManifestError::WrongHash { .. } => "hash",
+            ManifestError::WrongHash { .. } | ManifestError::WrongBase { .. } => "hash",
+            ManifestError::NoBase { .. } => NO_BASE,
             ManifestError::Absent { .. } => "missing",
             ManifestError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => "missing",
             _ => "faulty",
@@ -59,12 +64,12 @@ pub fn scan<'a>(models_dir: &Path, expected: impl IntoIterator<Item = &'a str>) 
 }
 
 impl Entry {
-    /// Hashes every file; `known` remembers those that several minds share.
-    pub fn verify(&self, known: &mut BTreeMap<PathBuf, String>) -> Result<(), Fault> {
-        match &self.folder {
-            Ok(folder) => folder.verify(known).map_err(|error| Fault::from(&error)),
-            Err(error) => Err(Fault::from(error)),
-        }
+    /// Hashes every file, those of a decoder's base too; `known` remembers those that several
+    /// minds share.
+    pub fn verify(&self, bases_dir: &Path, known: &mut BTreeMap<PathBuf, String>) -> Result<(), Fault> {
+        let folder = self.folder.as_ref().map_err(Fault::from)?;
+        folder.verify(known).map_err(|error| Fault::from(&error))?;
+        base_faults(folder, bases_dir, known).first().map_or(Ok(()), |error| Err(Fault::from(error)))
     }
 
     /// Bytes of the files that the mind needs, shared ones included; missing ones count nothing.
@@ -92,7 +97,7 @@ mod tests {
             let entries = scan(models.path(), ["mom-pii-flash"]).unwrap();
             entries
                 .iter()
-                .map(|e| (e.name.clone(), e.verify(&mut BTreeMap::new()).err().map(|f| f.state)))
+                .map(|e| (e.name.clone(), e.verify(Path::new("none"), &mut BTreeMap::new()).err().map(|f| f.state)))
                 .collect::<Vec<_>>()
         };
         let expected = |pii| [("mom-pii-flash".to_owned(), Some(pii)), ("mom-tone-flash".to_owned(), Some("faulty"))];

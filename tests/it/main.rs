@@ -14,6 +14,7 @@ mod calibrate;
 mod cancel;
 mod classify;
 mod cli;
+mod decoders;
 mod delay;
 mod errors;
 mod fidelity;

@@ -13,8 +13,8 @@ from heads import STRENGTHS, Scale, classes, fused, fusion, graph, log_softmax, 
 from model import CATEGORIES, COMPLEXITIES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Own prompts are what users write; exam questions are many.
-OWN = 2.0
+# Own prompts are what users write; exam questions are many, and their subjects are not the ones to come.
+OWN, EXAM = 2.0, 0.4
 
 
 def flash(texts: list[str], models: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
     soft = np.array([data.soft_complexity(row.get("difficulty")) or [np.nan] * 3 for row in found])
     known = ~np.isnan(soft[:, 0])
     level = np.where(known, np.nan_to_num(soft).argmax(1), 0)
-    weights = np.where(own, OWN, 1.0)
+    weights = np.where(own, OWN, np.where(exam, EXAM, 1.0))
     even = lambda which: np.where(exam[which], 1 / max((exam & which).sum(), 1), 1 / max((~exam & which).sum(), 1))
 
     heads, beside, chosen = {}, {}, {}

@@ -121,7 +121,7 @@ impl Stack {
     }
 }
 
-fn text(texts: &Mutex<Texts>, tokens: usize) -> String {
+pub(super) fn text(texts: &Mutex<Texts>, tokens: usize) -> String {
     texts.lock().unwrap_or_else(PoisonError::into_inner).text(tokens)
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Unit {
 #[derive(Clone, Debug)]
 pub(super) struct Measure {
     /// Stable; scripts look it up.
-    pub(super) key: &'static str,
+    pub(super) key: String,
     pub(super) title: String,
     pub(super) unit: Unit,
     /// Not a number where it could not be had.
@@ -63,8 +63,8 @@ impl Unit {
 }
 
 impl Measure {
-    pub(super) fn new(key: &'static str, title: impl Into<String>, unit: Unit, value: f64) -> Self {
-        let title = title.into();
+    pub(super) fn new(key: impl Into<String>, title: impl Into<String>, unit: Unit, value: f64) -> Self {
+        let (key, title) = (key.into(), title.into());
         Self { key, title, unit, value, target: None, naive: None, requests: 0, tokens: f64::NAN, incomplete: 0 }
     }
 

@@ -168,10 +168,6 @@ fn what_is_not_built_is_refused() {
     for (section, key) in [("[limits]", "limits"), ("[cache]", "cache"), ("[ledger]", "ledger")] {
         assert!(faults(&format!("{SMALLEST}{section}\nx = 1\n"), &[]).contains(&format!("{key}: not built yet")));
     }
-    for role in ["expert-math", "expert-law-pro", "brain-pro", "brain-max"] {
-        let text = format!("{SMALLEST}[minds.{role}]\nenabled = true\n");
-        assert_eq!(faults(&text, &[]), format!("config.toml:8: minds.{role}: not built yet; remove it"));
-    }
     let policy = format!("{SMALLEST}policy = {{ max_usd_per_1k_requests = 5 }}\n");
     let told = faults(&policy, &[]);
     assert!(told.starts_with("config.toml:8: routes[0].policy.max_usd_per_1k_requests: not built yet"), "{told}");
@@ -339,4 +335,18 @@ fn harm_has_a_rule_and_a_threshold_of_its_own() {
     assert!(wrong.contains("minds.pii.harm_threshold: only the jailbreak mind"), "{wrong}");
     let off = with("[guard]\njailbreak = { action = \"off\" }\nharm = { action = \"redact\" }\n");
     assert!(off.contains("guard.harm.action: redact is not built yet"), "{off}");
+}
+
+#[test]
+fn decoders_have_sections_of_their_own() {
+    let faults = |section: &str| faults(&format!("{SMALLEST}[minds.{section}\n"), &[]);
+    for role in ["expert-math", "expert-law-pro", "brain-pro", "brain-max"] {
+        assert_eq!(faults(&format!("{role}]\nwhen = {{ confidence = {{ max = 0.6 }} }}")), "");
+    }
+    assert!(faults("brain-pro]\nroutes = [\"no-such\"]").contains("unknown route \"no-such\""));
+    assert!(faults("brain-pro]\nwhen = { category = \"maths\" }").contains("unknown category \"maths\"; did you mean"));
+    assert!(faults("brain-pro]\nthreshold = 0.5").contains("a decoder decides nothing by a threshold"));
+    assert!(faults("brain-pro]\non_error = \"closed\"").contains("a decoder never stops a request"));
+    assert!(faults("brain]\nroutes = [\"all\"]").contains("this mind reads every request"));
+    assert!(faults("brain-huge]\nenabled = true").contains("unknown role \"brain-huge\""));
 }

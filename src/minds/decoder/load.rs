@@ -26,7 +26,7 @@ use crate::config::{Mind, Provider};
 use crate::telemetry::MindMetrics;
 
 /// How much a decoder's threads step back; the encoders' verdicts are waited for by everyone.
-const NICE: i32 = 10;
+const NICE: i32 = 19;
 
 /// Company is nearly free while the weights are what is waited for, and not beyond.
 const PASS: PassLimit = PassLimit { windows: 4, tokens: 320 };
