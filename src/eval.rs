@@ -7,6 +7,7 @@ pub mod binomial;
 pub mod intent;
 pub mod jailbreak;
 pub mod pii;
+pub mod routing;
 pub mod similarity;
 pub mod stats;
 
@@ -30,8 +31,13 @@ impl Report {
 
     /// A metric over `rows` rows and its interval, as `key` and `key_ci95`.
     pub fn metric(&mut self, key: &str, rows: usize, metric: impl Fn(&[f64]) -> Option<f64>) {
-        self.number(key, metric(&vec![1.0; rows]));
-        let interval = stats::interval(rows, metric);
+        self.stratified(key, &[rows], metric);
+    }
+
+    /// The same over groups of rows, each resampled on its own.
+    pub fn stratified(&mut self, key: &str, groups: &[usize], metric: impl Fn(&[f64]) -> Option<f64>) {
+        self.number(key, metric(&vec![1.0; groups.iter().sum()]));
+        let interval = stats::stratified(groups, metric);
         self.set(&format!("{key}_ci95"), interval.map(|(low, high)| vec![rounded(Some(low)), rounded(Some(high))]));
     }
 

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::stats::{Ranked, f1, ratio};
+use super::stats::{Ranked, calibration_error, f1, ratio};
 use super::{Report, binomial};
-
-/// Bins of the calibration error.
-const BINS: usize = 15;
 
 /// One labelled text and what was said of it.
 #[derive(Clone, Debug)]
@@ -60,7 +57,10 @@ fn measure(rows: &[&Row]) -> Report {
         report.set("category_n", categories.len());
         report.metric("accuracy", categories.len(), |weights| share(&categories, weights, |row| row.0 == row.1));
         report.metric("macro_f1", categories.len(), |weights| macro_f1(&categories, weights));
-        report.metric("ece", categories.len(), |weights| calibration_error(&categories, weights));
+        report.metric("ece", categories.len(), |weights| {
+            let right = |row: &Category<'_>| f64::from(u8::from(row.0 == row.1));
+            calibration_error(categories.iter().zip(weights).map(|(row, weight)| (row.2, right(row), *weight)))
+        });
     }
     let known: Vec<&Complexity> = rows.iter().filter_map(|row| row.complexity.as_ref()).collect();
     if !known.is_empty() {
@@ -101,17 +101,6 @@ fn macro_f1(rows: &[Category<'_>], weights: &[f64]) -> Option<f64> {
         .filter_map(|[right, predicted, truth]| f1(right, predicted - right, truth - right))
         .collect();
     ratio(scores.iter().sum(), scores.len() as f64)
-}
-
-/// Expected calibration error of the winning label, equal-width bins.
-fn calibration_error(rows: &[Category<'_>], weights: &[f64]) -> Option<f64> {
-    let mut bins = [[0.0_f64; 2]; BINS];
-    for ((truth, predicted, confidence), weight) in rows.iter().zip(weights) {
-        let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
-        bins[bin][0] += weight * confidence;
-        bins[bin][1] += if truth == predicted { *weight } else { 0.0 };
-    }
-    ratio(bins.iter().map(|[confidence, right]| (confidence - right).abs()).sum(), weights.iter().sum())
 }
 
 fn recall(rows: &[Category<'_>]) -> Value {

@@ -7,6 +7,12 @@ const RESAMPLES: usize = 1000;
 /// metric is undefined or there are fewer than two rows. The seed is fixed: the same data
 /// give the same interval.
 pub fn interval(rows: usize, metric: impl Fn(&[f64]) -> Option<f64>) -> Option<(f64, f64)> {
+    stratified(&[rows], metric)
+}
+
+/// The same where the rows stand in groups, one after another, and each is resampled on its own.
+pub fn stratified(groups: &[usize], metric: impl Fn(&[f64]) -> Option<f64>) -> Option<(f64, f64)> {
+    let rows = groups.iter().sum();
     if rows < 2 {
         return None;
     }
@@ -15,8 +21,12 @@ pub fn interval(rows: usize, metric: impl Fn(&[f64]) -> Option<f64>) -> Option<(
     let mut values: Vec<f64> = (0..RESAMPLES)
         .filter_map(|_| {
             weights.fill(0.0);
-            for _ in 0..rows {
-                weights[random.below(rows)] += 1.0;
+            let mut first = 0;
+            for &group in groups {
+                for _ in 0..group {
+                    weights[first + random.below(group)] += 1.0;
+                }
+                first += group;
             }
             metric(&weights)
         })
@@ -45,6 +55,21 @@ impl SplitMix {
 /// `a / b`, undefined for nothing.
 pub fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| part / whole)
+}
+
+/// Equal-width bins of [`calibration_error`].
+const BINS: usize = 15;
+
+/// Expected calibration error: rows of a stated probability, what came true (0..1) and a weight.
+pub fn calibration_error(rows: impl IntoIterator<Item = (f64, f64, f64)>) -> Option<f64> {
+    let (mut bins, mut total) = ([[0.0_f64; 2]; BINS], 0.0);
+    for (stated, truth, weight) in rows {
+        let bin = &mut bins[((stated * BINS as f64) as usize).min(BINS - 1)];
+        bin[0] += weight * stated;
+        bin[1] += weight * truth;
+        total += weight;
+    }
+    ratio(bins.iter().map(|[stated, truth]| (stated - truth).abs()).sum(), total)
 }
 
 pub fn f1(true_positive: f64, false_positive: f64, false_negative: f64) -> Option<f64> {
@@ -211,6 +236,8 @@ mod tests {
         let (low, high) = interval(100, share).unwrap();
         assert!((low - 0.72).abs() < 0.02 && (high - 0.88).abs() < 0.02, "{low} {high}");
         assert_eq!(interval(1, share), None);
+        // Every resample takes as many rows from each group as it has: what differs between groups only, varies not.
+        assert_eq!(stratified(&[80, 20], share), Some((0.8, 0.8)));
         assert_eq!(interval(5, |_| None), None);
     }
 }
