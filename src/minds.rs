@@ -115,6 +115,17 @@ impl Minds {
         self.0.consult(roles, input, judgement).await
     }
 
+    /// Judges, and asks every decoder mind as well.
+    pub async fn judge_and_consult(&self, input: impl Into<Arc<Input>>) -> Judgement {
+        let input = input.into();
+        let mut judgement = self.judge(Arc::clone(&input)).await;
+        for roles in self.decoder_roles() {
+            let opinions = self.consult(&roles, &input, &judgement).await;
+            judgement.opinions.extend(opinions);
+        }
+        judgement
+    }
+
     /// The roles that decoder minds play: those that share a pass together, small bases first.
     pub fn decoder_roles(&self) -> impl Iterator<Item = Vec<&str>> {
         self.0.decoders.iter().map(|decoder| decoder.roles().collect())

@@ -9,7 +9,7 @@ use super::Failure;
 use super::judging::{self, Choice};
 use super::rows;
 use crate::eval::Report;
-use crate::minds::{Input, Judgement, Minds, Part};
+use crate::minds::{self, Input, Judgement, Minds, Part};
 use clap::Subcommand;
 
 mod tasks;
@@ -32,13 +32,20 @@ code 1, and so does having no row to measure). Nothing is fitted on the data.
 
 Examples:
   mom eval intent --data academic.jsonl.gz
+  mom eval intent --mind mom-brain-pro --data academic.jsonl.gz | jq .gain_over
   mom eval jailbreak --data attacks.jsonl.gz benign.jsonl.gz | jq .recall
   mom eval pii --data presidio_synth.jsonl --config config.toml";
 
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Category and complexity: rows of `text` and `label`, `complexity` or both.
-    Intent(Data),
+    Intent {
+        #[command(flatten)]
+        data: Data,
+        /// Measure this mind, for example mom-brain-pro; a decoder also against the mind it is weighed with.
+        #[arg(long, value_name = "NAME")]
+        mind: Option<String>,
+    },
     /// Jailbreak and prompt injection: rows of `text` and `attack` (0/1), or `label`; `harm` (0/1)
     /// where it is known whether the person asks for something harmful.
     Jailbreak(Data),
@@ -60,10 +67,10 @@ struct Data {
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.task {
-        Task::Intent(data) => measure::<tasks::Intent>(&data),
-        Task::Jailbreak(data) => measure::<tasks::Jailbreak>(&data),
-        Task::Pii(data) => measure::<tasks::Pii>(&data),
-        Task::Similarity(data) => measure::<tasks::Similarity>(&data),
+        Task::Intent { data, mind } => code(measure(&tasks::Intent, &data, mind.as_slice())),
+        Task::Jailbreak(data) => code(measure(&tasks::Jailbreak, &data, &[])),
+        Task::Pii(data) => code(measure(&tasks::Pii, &data, &[])),
+        Task::Similarity(data) => code(measure(&tasks::Similarity, &data, &[])),
     }
 }
 
@@ -82,13 +89,32 @@ trait Measured {
     fn texts(row: &Self::Row) -> Vec<String>;
     /// `Err` says why there was no verdict.
     fn outcome(row: Self::Row, judgements: &[Judgement]) -> Result<Self::Outcome, String>;
-    fn report(outcomes: &[Self::Outcome], labels: &[String]) -> Report;
+    fn report(&self, outcomes: &[Self::Outcome], labels: &[String]) -> Report;
 }
 
-fn measure<T: Measured>(data: &Data) -> Result<ExitCode, Failure> {
+fn code<T>(measured: Result<(T, ExitCode), Failure>) -> Result<ExitCode, Failure> {
+    Ok(measured?.1)
+}
+
+/// Measures the first of `names`, with the others beside it; without any, the mind that plays the role.
+fn measure<T: Measured>(task: &T, data: &Data, names: &[String]) -> Result<(Vec<T::Outcome>, ExitCode), Failure> {
     let mut choice = Choice::new(data.config.as_deref())?;
-    choice.keep_role(T::ROLE)?;
-    let manifest = choice.manifest(T::ROLE)?;
+    let manifest = match names.first() {
+        Some(name) => {
+            choice.only(names)?;
+            choice.named(name)?
+        }
+        None => {
+            choice.keep_role(T::ROLE)?;
+            choice.manifest(T::ROLE)?
+        }
+    };
+    if manifest.task.role() != T::ROLE {
+        return Err(Failure::config(format!(
+            "{} is made for the task {}, not for this one",
+            manifest.name, manifest.task
+        )));
+    }
     let threshold = choice.minds.get(T::ROLE).and_then(|mind| mind.threshold).unwrap_or_else(|| manifest.threshold());
     let minds = choice.load()?;
     let rows::Rows { rows, bad } = rows::read::<T::Row>(&data.data)?;
@@ -104,13 +130,13 @@ fn measure<T: Measured>(data: &Data) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
     report.set("task", T::NAME);
     report.set("mind", manifest.name.to_string());
-    if T::ROLE != "brain" {
+    if !matches!(manifest.task, minds::Task::Intent | minds::Task::Expert) {
         report.number("threshold", Some(f64::from(threshold)));
     }
     report.set("dropped", dropped);
     report.set("bad_rows", bad);
     report.set("unavailable", serde_json::json!(unavailable));
-    report.append(T::report(&given, &manifest.labels));
+    report.append(task.report(&given, &manifest.labels));
     writeln!(io::stdout().lock(), "{}", report.into_json())?;
     if given.is_empty() {
         let silent: usize = unavailable.values().sum();
@@ -119,7 +145,7 @@ fn measure<T: Measured>(data: &Data) -> Result<ExitCode, Failure> {
             T::NAME
         )));
     }
-    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((given, if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
 async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::Outcome, String>> {
@@ -127,7 +153,7 @@ async fn judge<T: Measured>(minds: &Minds, rows: Vec<T::Row>) -> Vec<Result<T::O
         let mut judgements = Vec::new();
         for text in T::texts(&row) {
             let part = Part::alone(text);
-            judgements.push(minds.judge(Input { parts: vec![part], not_text: false }).await);
+            judgements.push(minds.judge_and_consult(Input { parts: vec![part], not_text: false }).await);
         }
         T::outcome(row, &judgements)
     };

@@ -55,7 +55,8 @@ impl Choice {
         let mut kept = BTreeMap::new();
         let mut names = names.to_vec();
         while let Some(name) = &names.pop() {
-            let folder = Folder::open(&self.folders.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
+            let folder =
+                Folder::open(&self.folders.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
             let role = folder.manifest.role();
             names.extend(folder.manifest.beside.iter().map(|beside| beside.mind.to_string()));
             let mind = match self.minds.get(&role).filter(|mind| mind.model == *name) {
@@ -80,8 +81,13 @@ impl Choice {
 
     /// The manifest of the mind that plays `role`.
     pub(super) fn manifest(&self, role: &str) -> Result<Manifest, Failure> {
-        let name = self.minds.get(role).map_or_else(|| shipped(role).model, |mind| mind.model.clone());
-        let folder = Folder::open(&self.folders.models_dir, &name).map_err(|error| Failure::config(error.to_string()))?;
+        self.named(&self.minds.get(role).map_or_else(|| shipped(role).model, |mind| mind.model.clone()))
+    }
+
+    /// The manifest of the mind called `name`.
+    pub(super) fn named(&self, name: &str) -> Result<Manifest, Failure> {
+        let folder =
+            Folder::open(&self.folders.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
         Ok(folder.manifest)
     }
 

@@ -17,8 +17,20 @@ pub struct Row {
     pub confidence: f64,
     /// Where the row has a complexity and the mind says one.
     pub complexity: Option<Complexity>,
+    /// What the mind says that this one is weighed with, where there is one.
+    pub beside: Option<Beside>,
     pub source: Option<String>,
     pub domain: Option<String>,
+}
+
+/// Another mind's word on the same text.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    pub mind: String,
+    /// The category.
+    pub predicted: String,
+    /// Where the row has a complexity and the mind says one.
+    pub complexity_right: Option<bool>,
 }
 
 /// A labelled complexity and what was said of it.
@@ -34,7 +46,8 @@ pub struct Complexity {
 /// A row's category, the predicted one and its probability.
 type Category<'a> = (&'a str, &'a str, f64);
 
-/// `accuracy, macro_f1, ece, recall, confusion, complexity_accuracy, easy_hard_auc`, then by group.
+/// `accuracy, macro_f1, ece, recall, confusion, complexity_accuracy, easy_hard_auc`, `gain_over` the mind
+/// beside, then by group.
 pub fn report(rows: &[Row]) -> Report {
     let all: Vec<&Row> = rows.iter().collect();
     let mut report = measure(&all);
@@ -72,7 +85,31 @@ fn measure(rows: &[&Row]) -> Report {
     if ranked.auc(&vec![1.0; ends.len()]).is_some() {
         report.metric("easy_hard_auc", ends.len(), |weights| ranked.auc(weights));
     }
+    if let Some(gain) = gain(rows) {
+        report.set("gain_over", gain.into_json());
+    }
     report
+}
+
+/// What the mind gets right more often than the one beside it, on the same rows.
+fn gain(rows: &[&Row]) -> Option<Report> {
+    let mut report = Report::default();
+    report.set("mind", rows.iter().find_map(|row| row.beside.as_ref())?.mind.as_str());
+    let category = |row: &&Row| {
+        let (truth, beside) = (row.truth.as_ref()?, row.beside.as_ref()?);
+        Some((*truth == row.predicted, *truth == beside.predicted))
+    };
+    let complexity = |row: &&Row| Some((row.complexity.as_ref()?.right, row.beside.as_ref()?.complexity_right?));
+    let categories: Vec<(bool, bool)> = rows.iter().filter_map(category).collect();
+    let complexities: Vec<(bool, bool)> = rows.iter().filter_map(complexity).collect();
+    for (key, pairs) in [("accuracy", categories), ("complexity_accuracy", complexities)] {
+        if !pairs.is_empty() {
+            report.metric(key, pairs.len(), |weights| {
+                Some(share(&pairs, weights, |pair| pair.0)? - share(&pairs, weights, |pair| pair.1)?)
+            });
+        }
+    }
+    Some(report)
 }
 
 fn categories<'a>(rows: &[&'a Row]) -> Vec<Category<'a>> {
@@ -145,6 +182,7 @@ mod tests {
             predicted: predicted.into(),
             confidence,
             complexity: None,
+            beside: None,
             source: Some("s".into()),
             domain: None,
         }
@@ -165,6 +203,27 @@ mod tests {
         assert_eq!(json["confusion"]["c"]["b"], 1);
         assert_eq!(json["by_source"]["s"]["n"], 4);
         assert!(json.get("complexity_accuracy").is_none() && json.get("by_domain").is_none());
+        assert!(json.get("gain_over").is_none());
+    }
+
+    #[test]
+    fn the_gain_is_paired() {
+        let beside = |predicted: &str, complexity_right| {
+            Some(Beside { mind: "flash".into(), predicted: predicted.into(), complexity_right })
+        };
+        let hard = || Some(Complexity { truth: "hard".into(), right: true, hardness: 0.9 });
+        let rows = [
+            Row { beside: beside("b", Some(false)), complexity: hard(), ..row("a", "a", 0.9) },
+            Row { beside: beside("a", None), complexity: hard(), ..row("a", "a", 0.9) },
+            Row { beside: beside("a", None), ..row("a", "b", 0.9) },
+            Row { beside: beside("b", None), ..row("a", "a", 0.9) },
+            // The other mind was silent: no pair.
+            row("a", "b", 0.9),
+        ];
+        let gain = &report(&rows).into_json()["gain_over"];
+        assert_eq!((&gain["mind"], &gain["accuracy"]), (&"flash".into(), &0.25.into()), "{gain}");
+        assert_eq!(gain["complexity_accuracy"], 1.0);
+        assert!(gain["accuracy_ci95"][0].as_f64() < Some(0.0) && gain["accuracy_ci95"][1].as_f64() > Some(0.25));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One `mom classify` line in, one out: the same for the command and for `/v1/classify`.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -82,13 +81,7 @@ impl Line {
 
     /// Judges the line and renders the answer.
     pub async fn judge(self, minds: &Minds) -> Answer {
-        let input = Arc::new(self.input);
-        let mut judgement = minds.judge(Arc::clone(&input)).await;
-        for roles in minds.decoder_roles() {
-            let opinions = minds.consult(&roles, &input, &judgement).await;
-            judgement.opinions.extend(opinions);
-        }
-        render(self.id, &judgement)
+        render(self.id, &minds.judge_and_consult(self.input).await)
     }
 }
 

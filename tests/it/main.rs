@@ -17,6 +17,7 @@ mod cli;
 mod decoders;
 mod delay;
 mod errors;
+mod eval;
 mod fidelity;
 mod guard;
 mod headers;

@@ -1,4 +1,4 @@
-//! The four tasks: what a row looks like, and what of a judgement counts.
+//! The tasks of the flash minds: what a row looks like, and what of a judgement counts.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Measured;
 use crate::config::COMPLEXITIES;
 use crate::eval::{Report, intent, jailbreak, pii, similarity};
-use crate::minds::Judgement;
+use crate::minds::{Judgement, Opined};
 
 pub(super) struct Intent;
 pub(super) struct Jailbreak;
@@ -51,7 +51,19 @@ impl Measured for Intent {
 
     fn outcome(row: Labelled, judgements: &[Judgement]) -> Result<intent::Row, String> {
         let judgement = judgements.first().ok_or("nothing")?;
-        let intent = judgement.intent.known()?;
+        let flash = &judgement.intent;
+        let (intent, beside) = match judgement.opinions.last() {
+            None => (flash.known()?, None),
+            Some(opinion) => match opinion.said.known()? {
+                Opined::Intent(intent) => (intent, flash.verdict()),
+                Opined::Expert(_) => return Err("no intent".to_owned()),
+            },
+        };
+        let beside = beside.map(|flash| intent::Beside {
+            mind: judgement.names.intent.to_string(),
+            predicted: flash.category().0.to_owned(),
+            complexity_right: row.complexity().zip(flash.complexity()).map(|(truth, (label, _))| truth == label),
+        });
         let (predicted, confidence) = intent.category();
         let said = intent.complexity.zip(intent.complexity());
         let complexity = row.complexity().zip(said).map(|(truth, ([simple, _, hard], (label, _)))| {
@@ -62,12 +74,13 @@ impl Measured for Intent {
             predicted: predicted.to_owned(),
             confidence: f64::from(confidence),
             complexity,
+            beside,
             source: row.source,
             domain: row.domain,
         })
     }
 
-    fn report(outcomes: &[intent::Row], _: &[String]) -> Report {
+    fn report(&self, outcomes: &[intent::Row], _: &[String]) -> Report {
         intent::report(outcomes)
     }
 }
@@ -137,7 +150,7 @@ impl Measured for Jailbreak {
         })
     }
 
-    fn report(outcomes: &[jailbreak::Row], _: &[String]) -> Report {
+    fn report(&self, outcomes: &[jailbreak::Row], _: &[String]) -> Report {
         jailbreak::report(outcomes)
     }
 }
@@ -182,7 +195,7 @@ impl Measured for Pii {
         Ok(pii::Row { text: row.text, gold, found, source: row.source, domain: row.domain })
     }
 
-    fn report(outcomes: &[pii::Row], labels: &[String]) -> Report {
+    fn report(&self, outcomes: &[pii::Row], labels: &[String]) -> Report {
         pii::report(outcomes, &labels.iter().cloned().chain(["SECRET".to_owned()]).collect())
     }
 }
@@ -219,7 +232,7 @@ impl Measured for Similarity {
         Ok(similarity::Row { truth: row.score, cosine, source: row.source, domain: row.domain })
     }
 
-    fn report(outcomes: &[similarity::Row], _: &[String]) -> Report {
+    fn report(&self, outcomes: &[similarity::Row], _: &[String]) -> Report {
         similarity::report(outcomes)
     }
 }
