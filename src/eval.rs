@@ -6,6 +6,7 @@
 pub mod binomial;
 pub mod intent;
 pub mod jailbreak;
+pub mod math;
 pub mod pii;
 pub mod routing;
 pub mod similarity;

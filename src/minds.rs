@@ -48,7 +48,7 @@ pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
     COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Opined, Opinion,
-    Span, Stretch, Timings, Unavailable,
+    Span, Stretch, Timings, Unavailable, spelled,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.

@@ -12,6 +12,7 @@ use crate::eval::Report;
 use crate::minds::{self, Input, Judgement, Minds, Part};
 use clap::Subcommand;
 
+mod math;
 mod tasks;
 
 #[derive(Debug, clap::Args)]
@@ -30,9 +31,15 @@ shares that may rest on next to nothing also with an exact one (KEY_exact_ci95),
 those whose label the task does not know, `bad_rows` those that could not be read (they make the exit
 code 1, and so does having no row to measure). Nothing is fitted on the data.
 
+math asks the expert and mom-brain-flash about the text alone. `difficulty` ranks within each source of 25
+rows or more; where a row has neither `difficulty` nor `level`, the share of 5 or more models that fail stands
+in. Models count in lower case and without `meta-`. `routing` needs --weak and --strong; its costs are USD per
+1M tokens, as if all questions were equally long. docs/decoders.md explains the keys.
+
 Examples:
   mom eval intent --data academic.jsonl.gz
   mom eval intent --mind mom-brain-pro --data academic.jsonl.gz | jq .gain_over
+  mom eval math --data math.jsonl --weak llama-3.1-8b-instruct --strong llama-3.1-70b-instruct
   mom eval jailbreak --data attacks.jsonl.gz benign.jsonl.gz | jq .recall
   mom eval pii --data presidio_synth.jsonl --config config.toml";
 
@@ -51,6 +58,9 @@ enum Task {
     Jailbreak(Data),
     /// Personal data: rows of `text`, `spans` [{start, end, label}] in code points; scored strictly.
     Pii(Data),
+    /// A math expert beside mom-brain-flash and the question's length: rows of `text` or `prompt` and
+    /// any of `domain`, `difficulty` (0..1), `level` (a number), `outcomes` {model: 0..1}.
+    Math(math::Args),
     /// Sentence pairs: rows of `a`, `b`, `score`.
     Similarity(Data),
 }
@@ -69,6 +79,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.task {
         Task::Intent { data, mind } => code(measure(&tasks::Intent, &data, mind.as_slice())),
         Task::Jailbreak(data) => code(measure(&tasks::Jailbreak, &data, &[])),
+        Task::Math(args) => math::run(args),
         Task::Pii(data) => code(measure(&tasks::Pii, &data, &[])),
         Task::Similarity(data) => code(measure(&tasks::Similarity, &data, &[])),
     }

@@ -112,13 +112,13 @@ impl Expert {
     /// P(this model answers right); `None` for a model that the expert does not know.
     pub fn p_solve(&self, model: &str) -> Option<f32> {
         let (names, chances) = self.p_solve.as_ref()?;
-        let model = measured(model);
+        let model = spelled(model);
         names.iter().zip(chances).find(|(name, _)| **name == model).map(|(_, chance)| *chance)
     }
 }
 
-/// A model's name as outcome files have it: one model has many spellings.
-fn measured(model: &str) -> String {
+/// A model's name as experts have it: `Meta-Llama-3-8B` and `meta-llama/Llama-3-8B` are `llama-3-8b`.
+pub fn spelled(model: &str) -> String {
     let lower = model.to_lowercase();
     let own = lower.rsplit('/').next().unwrap_or_default();
     own.strip_prefix("meta-").unwrap_or(own).to_owned()
@@ -331,5 +331,18 @@ impl Serialize for Unavailable {
         let mut map = serializer.serialize_map(Some(1))?;
         map.serialize_entry("unavailable", &self.to_string())?;
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_model_has_one_spelling() {
+        for model in ["Meta-Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b-instruct"] {
+            assert_eq!(spelled(model), "llama-3.1-8b-instruct");
+        }
+        assert_eq!(spelled("Mixtral-8x7B-meta-"), "mixtral-8x7b-meta-");
     }
 }

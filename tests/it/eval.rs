@@ -16,6 +16,41 @@ fn bases_are_there(test: &str) -> bool {
     there
 }
 
+const QUESTIONS: &str = r#"{"id":1,"text":"What is 7 + 5?","domain":"arithmetic","outcomes":{"Meta-Llama-3.1-8B-Instruct":1,"Llama-3.1-70B-Instruct":1}}
+{"id":"b","prompt":"Prove that there are infinitely many primes congruent to 3 modulo 4.","domain":"proof","level":5}
+{"id":3,"text":"Find the eigenvalues of [[2, 1], [1, 2]].","domain":"matrices","outcomes":{"llama-3.1-8b-instruct":0,"llama-3.1-70b-instruct":1}}
+{"id":4,"text":"Nothing is known of this one."}
+{"id":5,"text":"An impossible outcome","outcomes":{"llama-3.1-8b-instruct":7}}
+{"id":6}
+"#;
+
+#[test]
+fn the_math_expert_is_measured_beside_flash_and_length() {
+    if !bases_are_there("the_math_expert_is_measured_beside_flash_and_length") {
+        return;
+    }
+    let rows = config(QUESTIONS);
+    let scores = tempfile::NamedTempFile::new().unwrap();
+    let [data, out] = [&rows, &scores].map(|file| file.path().to_str().unwrap());
+    let models = ["--weak", "Meta-Llama-3.1-8B-Instruct", "--strong", "llama-3.1-70b-instruct"];
+    let output = mom(&[&["eval", "math", "--data", data, "--scores", out][..], &models].concat(), "");
+    assert_eq!(output.status.code(), Some(1), "one row is bad: {}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["task"], &report["mind"]), (&json!("math"), &json!("mom-expert-math-flash")));
+    assert_eq!((&report["n"], &report["dropped"], &report["bad_rows"]), (&json!(3), &json!(2), &json!(1)), "{report}");
+    assert_eq!(report["domain"]["n"], 2, "a part of the field that the mind does not know is not measured: {report}");
+    let routing = &report["routing"];
+    assert_eq!((&routing["n"], &routing["weak_accuracy"]), (&json!(2), &json!(0.5)), "{report}");
+    assert!(routing["cost_at_flash_rate"]["expert"]["cost"].is_f64() && report.get("note").is_none(), "{report}");
+    let scores = std::fs::read_to_string(out).unwrap();
+    let scores: Vec<Value> = scores.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(scores.iter().map(|row| &row["id"]).collect::<Vec<_>>(), [&json!(1), &json!("b"), &json!(3)]);
+    let chance = |model: &str| scores[0]["p_solve"][model].as_f64().unwrap();
+    let need = chance("llama-3.1-70b-instruct") - chance("llama-3.1-8b-instruct");
+    assert!((scores[0]["score"].as_f64().unwrap() - need).abs() < 1e-9, "{scores:?}");
+    assert!(scores[1]["difficulty"].as_f64() > scores[0]["difficulty"].as_f64(), "{scores:?}");
+}
+
 #[test]
 fn a_decoder_is_measured_against_the_mind_beside_it() {
     if !bases_are_there("a_decoder_is_measured_against_the_mind_beside_it") {
@@ -42,5 +77,8 @@ fn who_cannot_be_measured_is_told_before_anything_is_read() {
         let text = stderr(&output);
         assert!(!output.status.success() && text.contains(told), "{arguments:?}: {text}");
     };
+    refused(&["eval", "math", "--weak", "gpt-9", "--strong", "llama-3.1-70b-instruct"], "no model called gpt-9");
+    refused(&["eval", "math", "--weak", "llama-3.1-8b-instruct"], "--strong");
     refused(&["eval", "intent", "--mind", "mom-pii-flash"], "made for the task pii");
+    refused(&["eval", "math", "--mind", "mom-nobody-flash"], "mom-nobody-flash");
 }
