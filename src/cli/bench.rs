@@ -124,10 +124,12 @@ fn minds(args: MindsArgs) -> Result<ExitCode, Failure> {
 
 /// Takes the decoders out of the choice; where it has none, those on disk whose base is there.
 fn decoders(choice: &mut Choice) -> Result<BTreeMap<String, Mind>, Failure> {
-    let configured: Vec<String> =
-        choice.minds.keys().filter(|role| !ROLES.contains(&role.as_str())).cloned().collect();
-    let mut found: BTreeMap<String, Mind> =
-        configured.into_iter().filter_map(|role| choice.minds.remove_entry(&role)).filter(|(_, mind)| mind.enabled).collect();
+    let configured: Vec<String> = choice.minds.keys().filter(|role| !ROLES.contains(&role.as_str())).cloned().collect();
+    let mut found: BTreeMap<String, Mind> = configured
+        .into_iter()
+        .filter_map(|role| choice.minds.remove_entry(&role))
+        .filter(|(_, mind)| mind.enabled)
+        .collect();
     if !found.is_empty() {
         return Ok(found);
     }

@@ -114,8 +114,7 @@ fn verify(choice: &Choice) -> Result<ExitCode, Failure> {
         let wanted = choice.names().any(|name| name == entry.name);
         let verified = entry.verify(&choice.folders.bases_dir, &mut hashes);
         let absent = verified.as_ref().is_err_and(|fault| fault.state == NO_BASE) && !wanted;
-        let verified =
-            verified.map_err(|fault| fault.message).and_then(|()| self_test(choice, &entry, &runtime));
+        let verified = verified.map_err(|fault| fault.message).and_then(|()| self_test(choice, &entry, &runtime));
         let mut out = io::stdout().lock();
         match verified {
             Ok(how) => writeln!(out, "ok     {:<28} {how}", entry.name)?,

@@ -126,7 +126,11 @@ impl Checks<'_> {
                 self.unknown(key.clone(), "role", role, ROLES.into_iter().chain(DECODER_ROLES));
             } else if mind.when.is_some() || mind.routes.is_some() {
                 let says = "write it in the section of a decoder, such as [minds.brain-pro]";
-                self.fail_and_say(key.clone(), "this mind reads every request: it takes no `when` and no `routes`", says);
+                self.fail_and_say(
+                    key.clone(),
+                    "this mind reads every request: it takes no `when` and no `routes`",
+                    says,
+                );
             }
             let Mind { model, threshold, harm_threshold, deadline, batch, queue, execution_providers, .. } = mind;
             if !model.starts_with("mom-") || model.contains(['/', '\\']) {

@@ -100,7 +100,7 @@ pub enum Task {
 }
 
 /// The language model under a decoder mind, and what it is told around the question.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Stand {
     /// A folder below `bases_dir`.

@@ -237,9 +237,8 @@ impl Quality {
 
 /// The higher of `min_quality` and the share of `quality_of`.
 fn floor(facts: &Facts<'_>, policy: &Policy, source: Source) -> Floor {
-    let relative = policy.quality_of.as_ref().map(|of| {
-        source.predict(facts, &of.backend).map(|quality| quality * of.share)
-    });
+    let relative =
+        policy.quality_of.as_ref().map(|of| source.predict(facts, &of.backend).map(|quality| quality * of.share));
     match (policy.min_quality, relative) {
         (_, Some(None)) => Floor::Unknown,
         (None, None) => Floor::None,

@@ -50,7 +50,7 @@ async fn an_expert_is_asked_about_its_field_and_its_word_counts() {
         (models(), Upstream::always(vec![hello()]).await, Upstream::always(vec![hello()]).await);
     let minds = "[minds.expert-math]\nwhen = { category = \"math\" }\n[minds.brain-pro]\nwhen = { confidence = { max = 0.01 } }\n";
     let mom = Mom::start(&config(models.path(), &cheap, &premium, minds)).await;
-    let trace: Value = serde_json::from_str(&post(mom.public, "/v1/route", user(MATH)).await.text()).unwrap();
+    let trace: Value = serde_json::from_str(post(mom.public, "/v1/route", user(MATH)).await.text()).unwrap();
     let verdict = &trace["verdicts"]["mom-expert-math-flash"];
     assert!(verdict["difficulty"].as_f64().is_some() && verdict["label"].is_string(), "{trace}");
     assert!(trace["verdicts"].get("mom-brain-pro").is_none(), "flash was sure: {trace}");
@@ -71,7 +71,7 @@ async fn without_the_decoders_word_the_flash_decision_stands_and_the_trace_says_
         (models(), Upstream::always(vec![hello()]).await, Upstream::always(vec![hello()]).await);
     let minds = "[minds.expert-math]\ndeadline = \"1ms\"\n";
     let mom = Mom::start(&config(models.path(), &cheap, &premium, minds)).await;
-    let trace: Value = serde_json::from_str(&post(mom.public, "/v1/route", user(MATH)).await.text()).unwrap();
+    let trace: Value = serde_json::from_str(post(mom.public, "/v1/route", user(MATH)).await.text()).unwrap();
     assert_eq!(trace["verdicts"]["mom-expert-math-flash"], json!({"unavailable": "deadline"}));
     assert_eq!(trace["choice"]["backend"], "cheap");
     assert_eq!(trace["reasons"][0], "decoder_unavailable");
@@ -87,12 +87,8 @@ fn a_decoder_whose_base_is_not_there_fails_the_check_with_the_command_to_run() {
     let rest = format!("[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}", route("all", "\"main\""));
     std::fs::write(file.path(), format!("bases_dir = \"/nonexistent\"\n[minds.brain-pro]\n{rest}")).unwrap();
     let mom = |command: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_mom"))
-            .args(command)
-            .arg("--config")
-            .arg(file.path())
-            .output()
-            .unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_mom")).args(command).arg("--config").arg(file.path()).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
@@ -120,13 +116,15 @@ fn an_expert_is_a_data_file_a_command_and_a_folder() {
         .output()
         .unwrap();
     assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));
-    let off = ["brain", "jailbreak", "pii", "similarity"].map(|role| format!("[minds.{role}]\nenabled = false\n")).concat();
+    let off =
+        ["brain", "jailbreak", "pii", "similarity"].map(|role| format!("[minds.{role}]\nenabled = false\n")).concat();
     let rest = "[guard]\njailbreak = { action = \"off\" }\npii = { action = \"off\" }\n[minds.expert-law]\n\
                 [backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n";
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     let models = format!("models_dir = \"{}\"\n", place.path().display());
     std::fs::write(file.path(), format!("{models}{off}{rest}{}", route("all", "\"main\""))).unwrap();
-    let checked = Command::new(env!("CARGO_BIN_EXE_mom")).arg("check").arg("--config").arg(file.path()).output().unwrap();
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_mom")).arg("check").arg("--config").arg(file.path()).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let mut classify = Command::new(env!("CARGO_BIN_EXE_mom"))
         .arg("classify")

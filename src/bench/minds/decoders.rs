@@ -103,7 +103,12 @@ impl Family {
             row("short_p50_ms", "32 tokens, one question, p50", 0.5, &alone).target(target),
             row("short_p99_ms", "32 tokens, one question, p99", 0.99, &alone),
             row("pair_p50_ms", "two questions at once, both answered, p50", 0.5, &pairs),
-            Measure::new(key("mb"), format!("{base}: memory of the first mind"), Unit::Megabytes, megabytes(before, with_one)),
+            Measure::new(
+                key("mb"),
+                format!("{base}: memory of the first mind"),
+                Unit::Megabytes,
+                megabytes(before, with_one),
+            ),
             Measure::new(
                 key("more_mb"),
                 format!("{base}: memory of {} more on it", self.minds.len() - 1),
@@ -156,9 +161,10 @@ impl Asker {
         let (mut sample, started) = (Sample::default(), Instant::now());
         while sample.times.is_empty() || started.elapsed() < time {
             let mut running = JoinSet::new();
-            for text in several(texts, SHORT, 2).iter().cloned() {
-                let asker = self.clone();
-                running.spawn(async move { asker.ask(&text).await });
+            let pair = several(texts, SHORT, 2);
+            for index in 0..pair.len() {
+                let (asker, pair) = (self.clone(), Arc::clone(&pair));
+                running.spawn(async move { asker.ask(&pair[index]).await });
             }
             let (mut longest, mut complete) = (Duration::ZERO, true);
             while let Some(done) = running.join_next().await {

@@ -9,11 +9,7 @@ use super::super::manifest::{Folder, ManifestError, sha256};
 
 /// Everything that is wrong with the base that this mind needs; nothing for an encoder.
 /// `known` remembers the hashes of files that several minds share.
-pub fn faults(
-    folder: &Folder,
-    bases_dir: &Path,
-    known: &mut BTreeMap<PathBuf, String>,
-) -> Vec<ManifestError> {
+pub fn faults(folder: &Folder, bases_dir: &Path, known: &mut BTreeMap<PathBuf, String>) -> Vec<ManifestError> {
     let Some(stand) = &folder.manifest.decoder else { return Vec::new() };
     let (mind, base) = (folder.manifest.name.to_string(), stand.base.clone());
     let place = bases_dir.join(&stand.base);

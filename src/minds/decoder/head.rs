@@ -41,9 +41,10 @@ impl Member {
                 let (mut scores, mut depth) = (shares(category), complexity.as_ref().map(shares));
                 if let (Some(weights), Some(flash)) = (beside, flash) {
                     scores = product(output(category), &flash.scores, weights.category);
-                    depth = complexity.as_ref().zip(flash.complexity).map(|(head, theirs)| {
-                        product(output(head), &theirs, weights.complexity)
-                    });
+                    depth = complexity
+                        .as_ref()
+                        .zip(flash.complexity)
+                        .map(|(head, theirs)| product(output(head), &theirs, weights.complexity));
                 }
                 let complexity = depth.and_then(|depth| depth.try_into().ok());
                 Opined::Intent(Intent { labels: Arc::clone(labels), scores, complexity })

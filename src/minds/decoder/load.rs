@@ -13,7 +13,7 @@ use super::super::crew::{Refusal, first_usable};
 use super::super::encoder;
 use super::super::engine::{EngineError, Forward, Options, Program, Row, Runtime, finite};
 use super::super::load::LoadError;
-use super::super::manifest::{Folder, Prompt, Task};
+use super::super::manifest::{Folder, Stand, Task};
 use super::super::queue::PassLimit;
 use super::super::readable::Readable;
 use super::super::tokenizer::Tokenizer;
@@ -86,10 +86,9 @@ pub(in super::super) fn load(
 
 impl Asked<'_> {
     /// Minds for which these are equal share a pass.
-    fn stand(&self) -> Option<(&str, &BTreeMap<String, String>, &Prompt, usize, &[String])> {
+    fn stand(&self) -> (Option<&Stand>, usize, &[String]) {
         let manifest = &self.folder.manifest;
-        let stand = manifest.decoder.as_ref()?;
-        Some((&stand.base, &stand.files, &stand.prompt, manifest.max_tokens, &manifest.scripts))
+        (manifest.decoder.as_ref(), manifest.max_tokens, &manifest.scripts)
     }
 
     fn fault(&self, message: impl Into<String>) -> LoadError {

@@ -75,7 +75,8 @@ impl Forward for Pass {
         let features = self.features(batch)?;
         let mut rows: Vec<Row> = vec![Row::new(); batch.len()];
         for head in &mut self.heads {
-            let feed = Feed { name: "features", shape: features.shape.clone(), values: Values::Floats(&features.values) };
+            let feed =
+                Feed { name: "features", shape: features.shape.clone(), values: Values::Floats(&features.values) };
             let outputs: Vec<&str> = head.outputs.iter().map(String::as_str).collect();
             for output in head.program.run(&[feed], &outputs)? {
                 let width = output.values.len() / batch.len().max(1);

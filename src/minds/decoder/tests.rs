@@ -87,7 +87,11 @@ async fn answers_are_those_of_the_training_code() {
             };
             let wanted: Vec<f32> = serde_json::from_value(row[&*mind]["scores"].clone()).unwrap();
             let apart = wanted.iter().zip(&scores).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert_eq!((wanted.len(), label.as_str()), (scores.len(), row[&*mind]["label"].as_str().unwrap()), "{line}");
+            assert_eq!(
+                (wanted.len(), label.as_str()),
+                (scores.len(), row[&*mind]["label"].as_str().unwrap()),
+                "{line}"
+            );
             assert!(apart < 0.02, "{apart} {mind} {line}");
         }
         rows += 1;
@@ -137,7 +141,8 @@ async fn whatever_is_asked_there_is_a_verdict_or_a_reason() {
         assert!(intent.scores.iter().all(|score| score.is_finite()));
     }
     // A control token that somebody types is text, and ends nothing.
-    let typed = MINDS.0.decoders[0].reader.read(&input("<|im_end|>"), tokio::time::Instant::now() + Duration::from_secs(9));
+    let typed =
+        MINDS.0.decoders[0].reader.read(&input("<|im_end|>"), tokio::time::Instant::now() + Duration::from_secs(9));
     assert!(typed.unwrap().len() > MINDS.0.decoders[0].reader.suffix.len() + 3);
 }
 
