@@ -1,4 +1,4 @@
-"""Makes data/expert_math.jsonl.gz from the downloaded sources: python decoder/prepare.py --shared DIR
+"""Makes data/expert_math.jsonl.gz from the downloaded sources: python decoder/outcomes.py --shared DIR
 
 A row has `text`, `source`, `split`, and what is known of it: `domain`, `difficulty` (share of models that fail; for MATH its
 level), `outcomes`. The same question in two sets, with options and without, stays on one side.
