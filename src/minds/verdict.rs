@@ -293,7 +293,7 @@ impl Judgement {
     }
 
     /// Mind and label of each verdict, for counting: a category, `jailbreak` or `benign`,
-    /// `found` or `none`.
+    /// `found` or `none`, a part of an expert's field.
     pub fn verdict_labels(&self) -> impl Iterator<Item = (&str, String)> {
         let names = &self.names;
         let intent = self.intent.verdict().map(|intent| intent.category().0.to_owned());
@@ -304,7 +304,12 @@ impl Judgement {
             (&names.jailbreak, jailbreak.map(str::to_owned)),
             (&names.pii, pii.map(str::to_owned)),
         ];
-        all.into_iter().filter_map(|(name, label)| Some((&**name, label?)))
+        let opined = |opinion: &Opinion| match opinion.said.verdict()? {
+            Opined::Intent(intent) => Some(intent.category().0.to_owned()),
+            Opined::Expert(expert) => Some(expert.domain().0.to_owned()),
+        };
+        let opinions = self.opinions.iter().map(move |opinion| (&opinion.mind, opined(opinion)));
+        all.into_iter().chain(opinions).filter_map(|(name, label)| Some((&**name, label?)))
     }
 }
 

@@ -85,10 +85,15 @@ async fn without_the_decoders_word_the_flash_decision_stands_and_the_trace_says_
 fn a_decoder_whose_base_is_not_there_fails_the_check_with_the_command_to_run() {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     let rest = format!("[backends.main]\nbase_url = \"http://127.0.0.1:1/v1\"\n{}", route("all", "\"main\""));
-    std::fs::write(file.path(), format!("bases_dir = \"/nonexistent\"\n[minds.brain-pro]\n{rest}")).unwrap();
+    std::fs::write(file.path(), format!("[minds.brain-pro]\n{rest}")).unwrap();
     let mom = |command: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_mom")).args(command).arg("--config").arg(file.path()).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_mom"))
+            .args(command)
+            .arg("--config")
+            .arg(file.path())
+            .env("MOM_BASES_DIR", "/nonexistent")
+            .output()
+            .unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };

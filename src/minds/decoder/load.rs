@@ -72,6 +72,7 @@ pub(in super::super) fn load(
             None => families.push(vec![one]),
         }
     }
+    families.sort_by_key(|family| family[0].bytes(means.bases_dir));
     let build = || {
         // Threads inherit it, the library's own among them.
         rustix::process::nice(NICE).map_err(|error| LoadError::Thread(error.into()))?;
@@ -89,6 +90,12 @@ impl Asked<'_> {
     fn stand(&self) -> (Option<&Stand>, usize, &[String]) {
         let manifest = &self.folder.manifest;
         (manifest.decoder.as_ref(), manifest.max_tokens, &manifest.scripts)
+    }
+
+    /// Of the weights of its base: what a pass costs goes by them.
+    fn bytes(&self, bases_dir: &Path) -> u64 {
+        let base = self.folder.manifest.decoder.as_ref().map(|stand| bases_dir.join(&stand.base));
+        base.and_then(|base| base.join("decide.onnx.data").metadata().ok()).map_or(0, |file| file.len())
     }
 
     fn fault(&self, message: impl Into<String>) -> LoadError {

@@ -202,3 +202,18 @@ fn a_decoder_has_a_section_of_its_own() {
     let error = open(models().path(), &minds).err().unwrap();
     assert!(error.contains("is an encoder; it plays the role brain"), "{error}");
 }
+
+#[test]
+fn small_bases_are_asked_first() {
+    let folders = Folders::default();
+    if !folders.bases_dir.join("qwen2.5-coder-0.5b").is_dir() {
+        println!("not run: the base qwen2.5-coder-0.5b is not there (`make models`)");
+        return;
+    }
+    let models = models();
+    fs::remove_dir_all(models.path().join(BRAIN)).unwrap();
+    symlink(Path::new("models/onnx").join(BRAIN).canonicalize().unwrap(), models.path().join(BRAIN)).unwrap();
+    let minds = open(models.path(), &both()).unwrap();
+    let roles: Vec<Vec<&str>> = minds.decoder_roles().collect();
+    assert_eq!(roles, [["expert-math"], ["brain-pro"]]);
+}
