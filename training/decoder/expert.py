@@ -17,9 +17,38 @@ HELD_OUT, SELECT = 0.2, 0.15
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        return split([json.loads(line) for line in file if line.strip()])
+    """Every row, or the end of the program with the first line that is none."""
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            lines = file.readlines()
+    except OSError as fault:
+        sys.exit(f"{path}: {fault.strerror or fault}")
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as fault:
+            sys.exit(f"{path}:{number}: {fault}")
+        if wrong := fault_of(row):
+            sys.exit(f"{path}:{number}: {wrong}")
+        found.append(row)
+    return split(found)
+
+
+def fault_of(row) -> str | None:
+    share = lambda value: isinstance(value, (int, float)) and 0 <= value <= 1
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
+        return "a row is an object with a `text`"
+    if row.get("difficulty") is not None and not share(row["difficulty"]):
+        return "`difficulty` is a number from 0 to 1"
+    outcomes = row.get("outcomes") or {}
+    if not isinstance(outcomes, dict) or not all(share(score) for score in outcomes.values()):
+        return "`outcomes` is an object of models and numbers from 0 to 1"
+    if row.get("split", "train") not in ("train", "select", "held_out"):
+        return "`split` is train, select or held_out"
+    return None
 
 
 def split(found: list[dict]) -> list[dict]:
@@ -50,6 +79,8 @@ def train(name: str, spec: dict, path: pathlib.Path | None, read, models: pathli
     labels = spec.get("labels") or sorted({row["domain"] for row in found if row.get("domain")})
     if len(labels) < 2:
         sys.exit(f"{name}: an expert needs rows of at least two parts of its field (`domain`)")
+    if not all((which & ~np.isnan([hardness(row) for row in found])).any() for which in (fit, pick)):
+        sys.exit(f"{name}: too few rows know a difficulty (`difficulty`, or `outcomes` of {MODELS} models)")
     scale = Scale(x[fit])
     x = scale(x)
     domain = np.array([labels.index(row["domain"]) if row.get("domain") in labels else -1 for row in found])
