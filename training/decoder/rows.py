@@ -10,6 +10,10 @@ PART = 0.2
 # Own prompts that each steering text stands beside, in training and for measuring.
 STEERED = {"train": 3, "held_out": 6}
 SEED = 4
+# Steering texts that were there when the heads were made; each of them was put on a side by itself. Later ones only show
+# what a steering sentence looks like (steering.py), and neighbours, often variants of one idea, go to one side together.
+FIRST = 260
+BLOCK = 10
 
 
 def intent() -> list[dict]:
@@ -29,12 +33,22 @@ def steered(found: list[dict]) -> list[dict]:
     draw = random.Random(SEED)
     own = {split: [row for row in found if row["source"] == "own-prompts" and row["split"] == split] for split in STEERED}
     made = []
-    for text in data.rows("steering.jsonl"):
-        split = "train" if share(text["text"], {"train": 0.7}) == "train" else "held_out"
+    for text in steering()[:FIRST]:
+        split = text["split"]
         for row in draw.sample(own[split], STEERED[split]):
             parts = [text["text"], row["text"]] if text["place"] == "before" else [row["text"], text["text"]]
             made.append(row | {"text": "\n\n".join(parts), "plain": row["text"], "group": "steered", "source": "steered", "split": split})
     return made
+
+
+def steering() -> list[dict]:
+    """Texts that try to steer: `text`, `aim`, `place`, `split`."""
+    return [row | {"split": side(row["text"] if i < FIRST else f"steering {i // BLOCK}")}
+            for i, row in enumerate(data.rows("steering.jsonl"))]
+
+
+def side(group: str) -> str:
+    return "train" if share(group, {"train": 0.7}) == "train" else "held_out"
 
 
 def math() -> list[dict]:
