@@ -141,6 +141,22 @@ pub struct Mind {
     /// Decoders only: asked about those requests that would take one of these routes. Left out: all.
     #[serde(default)]
     pub routes: Option<OneOrMany<String>>,
+    /// Decoders only: whether it says why, in words.
+    #[serde(default)]
+    pub explain: Explain,
+}
+
+/// Whether a decoder gives its reasons. They quote the request.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Explain {
+    /// It only decides.
+    #[default]
+    Off,
+    /// The client is answered first; the reason follows in the log.
+    Log,
+    /// The request waits for the reason, within the mind's deadline.
+    Inline,
 }
 
 /// What a mind that gives no verdict means for the request.
@@ -394,6 +410,7 @@ impl Default for Mind {
             execution_providers: default_providers(),
             when: None,
             routes: None,
+            explain: Explain::Off,
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Gateway {
     pub(crate) minds: Minds,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
+    /// What goes on after an answer; the drain waits for it.
+    pub(crate) tasks: TaskTracker,
     permits: Arc<Semaphore>,
     stop: Stop,
 }
@@ -66,7 +68,9 @@ impl Gateway {
         let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
         let minds = minds.await.map_err(|_| StartError::Interrupted)??;
         let stop = Stop::default();
+        let public_tasks = TaskTracker::new();
         let gateway = Arc::new(Self {
+            tasks: public_tasks.clone(),
             permits: Arc::new(Semaphore::new(config.server.max_requests)),
             metrics: Metrics::new(minds.metrics()),
             minds,
@@ -75,7 +79,6 @@ impl Gateway {
             config,
         });
         let limits = gateway.config.server.clone();
-        let public_tasks = TaskTracker::new();
         let router = http::public(Arc::clone(&gateway));
         public_tasks.spawn(listener::serve(public, router, limits.clone(), stop, public_tasks.clone()));
         let (admin_stop, admin_tasks) = (Stop::default(), TaskTracker::new());

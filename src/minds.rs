@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Folders, Mind, Provider};
 use crate::telemetry::MindMetrics;
 
@@ -22,6 +24,7 @@ pub mod import;
 mod judge;
 mod load;
 mod manifest;
+mod mask;
 mod merge;
 mod name;
 mod normalise;
@@ -47,8 +50,8 @@ pub use manifest::{Folder, Kind, Manifest, ManifestError, Task};
 pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
-    COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, MindNames, Opined, Opinion,
-    Span, Stretch, Timings, Unavailable, spelled,
+    COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, Later, MindNames, Opined,
+    Opinion, Reason, Span, Stretch, Timings, Unavailable, spelled,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.
@@ -115,14 +118,21 @@ impl Minds {
         self.0.consult(roles, input, judgement).await
     }
 
-    /// Judges, and asks every decoder mind as well.
+    /// Has those decoder minds say why that are configured to. Waits for the reasons that belong
+    /// into the judgement, each within its mind's deadline from `since`; the others are on their way.
+    pub async fn explain(&self, input: &Input, judgement: &mut Judgement, since: Instant) -> Vec<Later> {
+        self.0.explain(input, judgement, since).await
+    }
+
+    /// Judges, and asks every decoder mind as well, with reasons where they are to be waited for.
     pub async fn judge_and_consult(&self, input: impl Into<Arc<Input>>) -> Judgement {
-        let input = input.into();
+        let (input, started) = (input.into(), Instant::now());
         let mut judgement = self.judge(Arc::clone(&input)).await;
         for roles in self.decoder_roles() {
             let opinions = self.consult(&roles, &input, &judgement).await;
             judgement.opinions.extend(opinions);
         }
+        drop(self.explain(&input, &mut judgement, started).await);
         judgement
     }
 

@@ -1,5 +1,6 @@
 //! Telling what happened: one record per request, written when the request is over, feeds
-//! the log, the metrics and the span alike. Message text is in none of them.
+//! the log, the metrics and the span alike. Message text is in none of them, but for the words that a
+//! decoder's reason quotes, where the operator wants reasons.
 
 mod drift;
 mod log;

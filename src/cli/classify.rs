@@ -15,6 +15,7 @@ use super::Failure;
 use super::judging::{self, Choice, IN_FLIGHT};
 use super::lines::{self, Line};
 use super::progress::Progress;
+use crate::config::Explain;
 use crate::gateway::classify;
 use crate::minds::Minds;
 
@@ -30,6 +31,9 @@ pub(super) struct Args {
     /// Take minds, thresholds and exemplars from this configuration instead of the models' own.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Verdicts only: decoders named by --mind do not write reasons.
+    #[arg(long)]
+    no_reasons: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -40,12 +44,18 @@ cannot be given is {\"unavailable\": reason}. A bad line is answered {\"id\", \"
 Examples:
   echo '{\"id\":1,\"text\":\"What is 2+2?\"}' | mom classify
   mom classify --mind mom-pii-flash < texts.jsonl > spans.jsonl
+  mom classify --mind mom-brain-pro --no-reasons < texts.jsonl
   mom classify --config config.toml < chats.jsonl | jq -c '{id, category: .\"mom-brain-flash\".label}'";
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut choice = Choice::new(args.config.as_deref())?;
     if !args.minds.is_empty() {
         choice.only(&args.minds)?;
+    }
+    if args.no_reasons {
+        choice.explain(Explain::Off);
+    } else if args.config.is_none() {
+        choice.explain(Explain::Inline);
     }
     let minds = choice.load()?;
     let all_good = judging::runtime()?.block_on(work(minds))?;

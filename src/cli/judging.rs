@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 
 use super::Failure;
 use super::progress::{self, LOADING, Progress};
-use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Folders, Mind, ROLES, flash};
+use crate::config::{Config, DEFAULT_CACHE_BYTES, Exemplar, Explain, Folders, Mind, ROLES, flash};
 use crate::minds::{Folder, Manifest, Minds};
 
 /// Texts judged at once, so that the minds can batch.
@@ -98,6 +98,12 @@ impl Choice {
         let mut choice = Self { folders, minds, exemplars, cache_bytes: self.cache_bytes, pii_labels: None };
         choice.only(&[name.to_owned()])?;
         Ok(choice)
+    }
+
+    /// How all decoders explain themselves.
+    pub(super) fn explain(&mut self, explain: Explain) {
+        let decoders = self.minds.iter_mut().filter(|(role, _)| !ROLES.contains(&role.as_str()));
+        decoders.for_each(|(_, mind)| mind.explain = explain);
     }
 
     /// Lets every text wait for its turn, with this many on their way.

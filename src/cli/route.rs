@@ -86,7 +86,8 @@ async fn trace(config: &Config, minds: &Minds, body: &[u8], number: u64) -> Resu
     let mut view = View::parse(body, Endpoint::ChatCompletions).map_err(|error| error.message)?;
     let ready = |_: &str| Availability::Ready;
     let considered = consider(config, minds, &mut view, &HeaderMap::new(), &ready).await;
-    let considered = considered.ok_or_else(|| format!("the model `{}` does not exist", view.model))?;
+    let mut considered = considered.ok_or_else(|| format!("the model `{}` does not exist", view.model))?;
+    considered.complete().await;
     Ok(considered.trace(config, format!("line-{number}")))
 }
 

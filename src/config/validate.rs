@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::fault::{Key, Problem, suggest};
 use super::labels::{CATEGORIES, PII_LABELS};
-use super::{Action, Backend, Config, KeyDigest, Mind, Quality, ROLES};
+use super::{Action, Backend, Config, Explain, KeyDigest, Mind, Quality, ROLES};
 
 mod routes;
 
@@ -124,11 +124,11 @@ impl Checks<'_> {
                 self.consulted(&key, mind);
             } else if !ROLES.contains(&role.as_str()) {
                 self.unknown(key.clone(), "role", role, ROLES.into_iter().chain(DECODER_ROLES));
-            } else if mind.when.is_some() || mind.routes.is_some() {
+            } else if mind.when.is_some() || mind.routes.is_some() || mind.explain != Explain::Off {
                 let says = "write it in the section of a decoder, such as [minds.brain-pro]";
                 self.fail_and_say(
                     key.clone(),
-                    "this mind reads every request: it takes no `when` and no `routes`",
+                    "this mind reads every request and has no words: it takes no `when`, `routes` or `explain`",
                     says,
                 );
             }

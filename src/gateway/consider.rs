@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
+use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
-use crate::minds::{Judgement, Minds, verdicts_json};
+use crate::minds::{Given, Judgement, Later, Minds, verdicts_json};
 use crate::openai::View;
 use crate::route::{self, Availability, Decision, Features, Target, Trace};
 
@@ -23,6 +25,8 @@ pub struct Considered {
     pub decision: Option<Decision>,
     /// From view to decision.
     pub took: Duration,
+    /// Reasons that nobody waits for.
+    pub later: Vec<Later>,
 }
 
 /// Judges and decides; `None` when the model's name stands for nothing.
@@ -38,6 +42,7 @@ pub async fn consider(
     let input = Arc::new(std::mem::take(&mut view.input));
     let mut judgement = minds.judge(Arc::clone(&input)).await;
     let enforcement = guard::enforce(config, &judgement);
+    let mut later = Vec::new();
     let decision = match enforcement.outcome.stops() {
         Some(_) => None,
         None => {
@@ -55,7 +60,7 @@ pub async fn consider(
             };
             let decide = |judgement: &Judgement| route::decide(config, target, &features, judgement, availability);
             let mut decision = decide(&judgement);
-            let judged = Instant::now();
+            let judged = tokio::time::Instant::now();
             if matches!(target, Target::Virtual(_)) {
                 // Small bases first: what they say may make the larger ones unnecessary.
                 for roles in minds.decoder_roles() {
@@ -67,11 +72,12 @@ pub async fn consider(
                     }
                 }
             }
+            later = minds.explain(&input, &mut judgement, judged).await;
             judgement.timings.consult = judged.elapsed();
             Some(decision)
         }
     };
-    Some(Considered { judgement, enforcement, decision, took: started.elapsed() })
+    Some(Considered { judgement, enforcement, decision, took: started.elapsed(), later })
 }
 
 /// The body with `"model": "auto"` where it names no model at all; everything else, `null`
@@ -98,6 +104,23 @@ pub fn with_model(body: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl Considered {
+    /// Reasons that nobody waits for get lines of their own in the log.
+    pub fn reasons_follow(&mut self, tasks: &TaskTracker, span: &Span, request_id: &str) {
+        for later in self.later.drain(..) {
+            tasks.spawn(log_reason(later, span.clone(), request_id.to_owned()));
+        }
+    }
+
+    /// Waits for the reasons that nobody waits for.
+    pub async fn complete(&mut self) {
+        for later in self.later.drain(..) {
+            let of = self.judgement.opinions.iter_mut().find(|opinion| opinion.mind == later.mind);
+            if let Some(opinion) = of {
+                opinion.reason = later.reason().await;
+            }
+        }
+    }
+
     /// The decision trace, as `/v1/route`, `mom route` and the log show it.
     pub fn trace(&self, config: &Config, request_id: String) -> Trace {
         let mut verdicts = verdicts_json(&self.judgement);
@@ -113,6 +136,20 @@ impl Considered {
         }
         trace.time("total", self.took);
         trace
+    }
+}
+
+async fn log_reason(later: Later, span: Span, request_id: String) {
+    let mind = Arc::clone(&later.mind);
+    match later.reason().await {
+        Given::Verdict(reason) => {
+            let (cause, text) = (&reason.cause, reason.to_string());
+            tracing::info!(target: "mom::request", parent: &span, request_id, %mind, cause, reason = text, "reason");
+        }
+        missing => {
+            let unavailable = missing.unavailable().map(ToString::to_string);
+            tracing::info!(target: "mom::request", parent: &span, request_id, %mind, unavailable, "reason");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use http::HeaderMap;
 use serde_json::{Value, json};
+use tracing::Span;
 
 use super::{ApiError, intake};
 use crate::gateway::classify::{Answer, Line};
@@ -57,8 +58,10 @@ pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request)
     let mut view = View::parse(&body, Endpoint::ChatCompletions)?;
     let available = |backend: &str| gateway.upstream.availability(backend);
     let considered = consider::consider(config, &gateway.minds, &mut view, &headers, &available).await;
-    let considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
-    Ok(Json(considered.trace(config, request_id())))
+    let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
+    let id = request_id();
+    considered.reasons_follow(&gateway.tasks, &Span::current(), &id);
+    Ok(Json(considered.trace(config, id)))
 }
 
 /// One `mom classify` line in, one out.

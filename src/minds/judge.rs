@@ -9,13 +9,17 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch::{Pushed, Refused};
+use super::decoder::{Decoder, Writing};
 use super::encoder::Encoder;
 use super::load::Loaded;
 use super::manifest::Task;
+use super::mask::{Masked, mask};
 use super::queue::Window;
-use super::reading::{Reading, Stream};
+use super::reading::{Reading, Stream, asks};
 use super::tokenizer::TokenizerError;
-use super::{Given, Input, Judgement, MindNames, Opinion, Timings, Unavailable};
+use super::verdict::{self, Later};
+use super::{Given, Input, Judgement, MindNames, Opinion, Part, Timings, Unavailable};
+use crate::config::Explain;
 
 mod awaited;
 mod conclude;
@@ -68,8 +72,58 @@ impl Loaded {
     /// What those decoders say that play one of `roles`; they are asked side by side.
     pub(super) async fn consult(&self, roles: &[&str], input: &Input, judgement: &Judgement) -> Vec<Opinion> {
         let flash = judgement.intent.verdict();
-        let said = join_all(self.decoders.iter().map(|decoder| decoder.ask(roles, input, flash))).await;
-        said.into_iter().flatten().collect()
+        let ask = async |decoder: &Decoder| {
+            let since = Instant::now();
+            let (opinions, ignored) = decoder.ask(roles, input, flash, since).await;
+            if ignored.is_empty() {
+                return opinions;
+            }
+            // What is left is judged as if nothing else had been there, by the flash mind, too.
+            let rest = Arc::new(asking(&mask(input, &ignored.iter().map(Masked::nothing).collect::<Vec<_>>())));
+            let (flash, _) = self.judge_anew(Arc::clone(&rest), since).await;
+            let (opinions, _) = decoder.ask(roles, &rest, flash.intent.verdict(), since).await;
+            opinions.into_iter().map(|opinion| Opinion { ignored: ignored.clone(), ..opinion }).collect()
+        };
+        join_all(self.decoders.iter().map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// Reasons for what decoders said, as their minds are configured; see [`super::Minds::explain`].
+    pub(super) async fn explain(&self, input: &Input, judgement: &mut Judgement, since: Instant) -> Vec<Later> {
+        let personal: Result<Vec<Masked<'_>>, Unavailable> = match &judgement.pii {
+            Given::Verdict(spans) => Ok(spans.iter().map(Masked::personal).collect()),
+            Given::Off => Ok(Vec::new()),
+            // Who knows what a reason would quote.
+            Given::Unavailable(why) => Err(*why),
+        };
+        let mut asked = Vec::new();
+        for opinion in &mut judgement.opinions {
+            let Some(decoder) = self.decoders.iter().find(|decoder| decoder.roles().any(|role| *role == *opinion.role))
+            else {
+                continue;
+            };
+            let Given::Verdict(said) = &opinion.said else { continue };
+            let known = personal.as_ref().map_err(|why| *why).map(|personal| {
+                let ignored = opinion.ignored.iter().map(Masked::nothing);
+                mask(input, &ignored.chain(personal.iter().cloned()).collect::<Vec<_>>())
+            });
+            match decoder.explain(&opinion.role, said, known.as_deref().map_err(|why| *why)) {
+                None => {}
+                Some(Ok(writing)) => asked.push((opinion, writing)),
+                Some(Err(why)) => opinion.reason = Given::Unavailable(why),
+            }
+        }
+        let mut later = Vec::new();
+        for (opinion, Writing { mut told, explain, deadline }) in asked {
+            if explain == Explain::Log {
+                later.push(Later { mind: Arc::clone(&opinion.mind), told });
+                continue;
+            }
+            let whole = async { while told.changed().await.is_ok() {} };
+            // What is there by then is better than nothing.
+            let _ = timeout_at(since + deadline, whole).await;
+            opinion.reason = verdict::told(&told);
+        }
+        later
     }
 
     /// Shows the scores to whoever watches for drift.
@@ -214,6 +268,13 @@ impl Encoder {
         tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
         answers
     }
+}
+
+/// The parts that ask, and no others, without white space that something left out has left behind.
+fn asking(input: &Input) -> Input {
+    let parts = input.parts.iter().zip(asks(&input.parts)).filter(|(_, ask)| *ask);
+    let trimmed = |part: &Part| Part { text: part.text.trim().to_owned(), ..part.clone() };
+    Input { parts: parts.map(|(part, _)| trimmed(part)).collect(), not_text: input.not_text }
 }
 
 /// Bytes to read. An empty part is work, too.

@@ -48,6 +48,9 @@ pub struct Manifest {
     /// A decoder that weighs another mind's verdict with its own.
     #[serde(default)]
     pub beside: Option<Beside>,
+    /// A decoder that finds sentences which steer.
+    #[serde(default)]
+    pub steering: Option<Steering>,
     /// Longest window, special tokens included; for a decoder, tokens of the question that it reads.
     pub max_tokens: usize,
     #[serde(default)]
@@ -108,6 +111,10 @@ pub struct Stand {
     /// Sha256 by file name.
     pub files: BTreeMap<String, String>,
     pub prompt: Prompt,
+    /// Around the question when the decision has to be explained: `{label}` and `{difficulty}`
+    /// in `after` stand for it. Left out: the base is not asked for reasons.
+    #[serde(default)]
+    pub reason: Option<Prompt>,
 }
 
 /// Whose verdict is weighed with the decoder's own, and how much.
@@ -119,6 +126,16 @@ pub struct Beside {
     pub sha256: String,
     /// By head: exponents of the decoder's probabilities and of the other's.
     pub weights: BTreeMap<String, [f32; 2]>,
+}
+
+/// A graph from `states` of tokens to `steers`: three logits each, to be averaged over a sentence,
+/// for the sentence itself, the next one and the one before.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steering {
+    pub file: String,
+    /// Probability from which a sentence is left out.
+    pub threshold: f32,
 }
 
 /// Fixed text before and after the question; minds with the same one share a pass.
@@ -295,6 +312,14 @@ impl Folder {
         for file in tokenizer.into_iter().chain([&manifest.graph.file]) {
             if !manifest.files.contains_key(file) {
                 return Some(format!("`{file}` is used but `files` has no sha256 for it"));
+            }
+        }
+        if let Some(steering) = &manifest.steering {
+            if manifest.kind != Kind::Decoder || !manifest.files.contains_key(&steering.file) {
+                return Some("steering.file is not among the files of a decoder".to_owned());
+            }
+            if !(steering.threshold > 0.0 && steering.threshold < 1.0) {
+                return Some("steering.threshold must be between 0 and 1".to_owned());
             }
         }
         if let Some(file) = manifest.files.keys().find(|file| !self.inside(file)) {

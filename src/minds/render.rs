@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, Judgement, Opined, Place, Span};
+use super::{
+    COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, Judgement, Opined, Opinion, Place, Span, Stretch,
+};
 
 /// Mind name to verdict, or to `{"unavailable": reason}`. Minds that are off are left out.
 pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
@@ -14,8 +16,24 @@ pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
         (&names.pii, given(&judgement.pii, |spans| json!({"spans": spans.iter().map(span).collect::<Vec<_>>()}))),
         (&names.embedding, given(&judgement.embedding, embedding)),
     ];
-    let opinions = judgement.opinions.iter().map(|opinion| (&opinion.mind, given(&opinion.said, opined)));
+    let opinions = judgement.opinions.iter().map(|opinion| (&opinion.mind, self::opinion(opinion)));
     verdicts.into_iter().chain(opinions).filter_map(|(name, verdict)| Some((name.to_string(), verdict?))).collect()
+}
+
+fn opinion(opinion: &Opinion) -> Option<Value> {
+    let mut out = given(&opinion.said, opined)?;
+    if !opinion.ignored.is_empty() {
+        out["ignored"] = opinion.ignored.iter().map(stretch).collect();
+    }
+    match &opinion.reason {
+        Given::Off => {}
+        Given::Verdict(reason) => {
+            out["cause"] = reason.cause.as_str().into();
+            out["reason"] = reason.to_string().into();
+        }
+        Given::Unavailable(why) => out["reason"] = json!(why),
+    }
+    Some(out)
 }
 
 fn opined(opined: &Opined) -> Value {
@@ -80,9 +98,14 @@ fn jailbreak(verdict: &Jailbreak) -> Value {
         out["source"] = json!(source);
     }
     if let Some(span) = verdict.span {
-        out["span"] = json!({"start": span.start, "end": span.end});
-        locate(&mut out["span"], span.place);
+        out["span"] = stretch(&span);
     }
+    out
+}
+
+fn stretch(stretch: &Stretch) -> Value {
+    let mut out = json!({"start": stretch.start, "end": stretch.end});
+    locate(&mut out, stretch.place);
     out
 }
 
@@ -118,7 +141,7 @@ fn round(number: f32) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::minds::{Harm, MindNames, Source, Stretch, Timings, Unavailable};
+    use crate::minds::{Harm, MindNames, Source, Timings, Unavailable};
 
     #[test]
     fn the_spelling_is_the_published_one() {

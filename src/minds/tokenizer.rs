@@ -107,6 +107,12 @@ impl Tokenizer {
         Ok(inner.encode(text, false)?.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
+    /// The text of tokens, control tokens spelled out.
+    pub(super) fn text(&self, ids: &[i64]) -> Result<String, TokenizerError> {
+        let ids: Vec<u32> = ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
+        Ok(self.inner.decode(&ids, false)?)
+    }
+
     /// Tokens that surround a text inside a window.
     pub(super) fn frame(&self) -> usize {
         self.prefix.len() + self.suffix.len()

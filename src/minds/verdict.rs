@@ -1,9 +1,11 @@
 //! What minds say: typed verdicts, and the honest absence of one.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use tokio::sync::watch;
 
 use super::manifest::Task;
 /// In score order.
@@ -139,6 +141,50 @@ pub struct Opinion {
     /// As in `mom-brain-pro`.
     pub mind: Arc<str>,
     pub said: Given<Opined>,
+    /// Sentences of the request that try to steer and were not judged.
+    pub ignored: Vec<Stretch>,
+    /// Off where none was asked for, or where it comes later.
+    pub reason: Given<Reason>,
+}
+
+/// Why a decoder decided as it did, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// Words of the question that show it, copied.
+    pub cause: String,
+    /// What the question asks for and what that needs.
+    pub text: String,
+    /// False where it was cut at its longest, or when time was up.
+    pub whole: bool,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if self.whole { Ok(()) } else { f.write_str("…") }
+    }
+}
+
+/// A reason that is written after the answer.
+#[derive(Debug)]
+pub struct Later {
+    /// As in `mom-brain-pro`.
+    pub mind: Arc<str>,
+    pub(super) told: watch::Receiver<Option<Reason>>,
+}
+
+impl Later {
+    /// Waits for it.
+    pub async fn reason(mut self) -> Given<Reason> {
+        while self.told.changed().await.is_ok() {}
+        told(&self.told)
+    }
+}
+
+/// What there is of a reason.
+pub(super) fn told(told: &watch::Receiver<Option<Reason>>) -> Given<Reason> {
+    let reason = told.borrow().clone().filter(|reason| !reason.text.is_empty());
+    reason.map_or(Given::Unavailable(Unavailable::Deadline), Given::Verdict)
 }
 
 fn argmax(scores: &[f32]) -> usize {

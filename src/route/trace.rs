@@ -1,4 +1,5 @@
-//! The decision trace: one JSON object, the same wherever it is read. No message text.
+//! The decision trace: one JSON object, the same wherever it is read. No message text, but for what a decoder's
+//! reason quotes, where the operator wants reasons.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

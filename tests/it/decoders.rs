@@ -66,6 +66,27 @@ async fn an_expert_is_asked_about_its_field_and_its_word_counts() {
 }
 
 #[tokio::test]
+async fn a_reason_is_in_the_trace_or_follows_in_the_log() {
+    let (models, cheap, premium) =
+        (models(), Upstream::always(vec![hello()]).await, Upstream::always(vec![hello()]).await);
+    let minds = |explain: &str| {
+        format!("[minds.expert-math]\n[minds.brain-pro]\ndeadline = \"60s\"\nexplain = \"{explain}\"\n")
+    };
+    let mom = Mom::start(&config(models.path(), &cheap, &premium, &minds("inline"))).await;
+    let trace: Value = serde_json::from_str(post(mom.public, "/v1/route", user(MATH)).await.text()).unwrap();
+    let verdict = &trace["verdicts"]["mom-brain-pro"];
+    assert!(MATH.contains(verdict["cause"].as_str().unwrap()), "{trace}");
+    assert!(verdict["reason"].as_str().unwrap().len() > 10, "{trace}");
+    let line = post(mom.public, "/v1/classify", json!({"id": 1, "text": MATH}).to_string()).await.text().to_owned();
+    assert!(line.contains("\"reason\":\""), "{line}");
+    mom.shutdown().await;
+    let mom = Mom::start(&config(models.path(), &cheap, &premium, &minds("log"))).await;
+    let trace = post(mom.public, "/v1/route", user(MATH)).await.text().to_owned();
+    assert!(trace.contains("mom-brain-pro") && !trace.contains("\"reason\":\""), "{trace}");
+    mom.shutdown().await;
+}
+
+#[tokio::test]
 async fn without_the_decoders_word_the_flash_decision_stands_and_the_trace_says_so() {
     let (models, cheap, premium) =
         (models(), Upstream::always(vec![hello()]).await, Upstream::always(vec![hello()]).await);

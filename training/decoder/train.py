@@ -42,7 +42,7 @@ def entry(name: str, base: str | None) -> dict:
         if not name.startswith("mom-expert-") or size not in DECODERS:
             sys.exit(f"{name}: not in minds.toml, and no mom-expert-FIELD-flash or -pro")
         found = {"base": DECODERS[size], "task": "expert"}
-    return found | {"prompt": known["prompt"]} | ({"base": base} if base else {})
+    return found | {"prompt": known["prompt"], "reason": known["reason"]} | ({"base": base} if base else {})
 
 
 def main() -> None:
@@ -71,17 +71,30 @@ def main() -> None:
 
 def write_manifest(name: str, spec: dict, folder: pathlib.Path, out: pathlib.Path, made: dict) -> None:
     base = json.loads((folder / "base.json").read_text())
-    used = ("decide.onnx", "decide.onnx.data", "tokenizer.json")
+    used = ("decide.onnx", "decide.onnx.data", "speak.onnx", "speak.onnx.data", "tokenizer.json")
+    inherited = steering(base, out)
     manifest = {
         "name": name, "kind": "decoder", "task": spec["task"], **made["manifest"],
-        "decoder": {"base": spec["base"], "files": {file: base["files"][file] for file in used}, "prompt": spec["prompt"]},
+        "decoder": {"base": spec["base"], "files": {file: base["files"][file] for file in used},
+                    "prompt": spec["prompt"], "reason": spec["reason"]},
         "max_tokens": MOST, "batch_invariant": True, "scripts": ["Latin", "Greek"], "max_unknown_share": 0.3,
-        "files": {"head.onnx": hashlib.sha256((out / "head.onnx").read_bytes()).hexdigest()},
+        "files": {"head.onnx": hashlib.sha256((out / "head.onnx").read_bytes()).hexdigest()} | inherited.pop("files", {}),
         "training": made["training"], "metrics": made["metrics"],
         "base": {"name": base["title"], "licence": base["licence"], "sha256": base["sha256"]},
         "tools": {tool: importlib.metadata.version(tool) for tool in ("onnx", "onnxruntime", "numpy", "scipy")},
-    }
+    } | inherited
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def steering(base: dict, out: pathlib.Path) -> dict:
+    """How a mind that is there finds sentences that steer, if it stands on the same base: the prompt is one for all."""
+    for path in sorted((HERE.parents[1] / "models/onnx").glob("*/manifest.json")):
+        manifest = json.loads(path.read_text())
+        if "steering" in manifest and manifest["decoder"]["files"]["decide.onnx"] == base["files"]["decide.onnx"]:
+            file = manifest["steering"]["file"]
+            (out / file).write_bytes((path.parent / file).read_bytes())
+            return {"steering": manifest["steering"], "files": {file: manifest["files"][file]}}
+    return {}
 
 
 if __name__ == "__main__":

@@ -348,5 +348,12 @@ fn decoders_have_sections_of_their_own() {
     assert!(faults("brain-pro]\nthreshold = 0.5").contains("a decoder decides nothing by a threshold"));
     assert!(faults("brain-pro]\non_error = \"closed\"").contains("a decoder never stops a request"));
     assert!(faults("brain]\nroutes = [\"all\"]").contains("this mind reads every request"));
+    assert!(faults("brain]\nexplain = \"log\"").contains("it takes no `when`, `routes` or `explain`"));
+    assert!(
+        faults("brain-pro]\nexplain = \"always\"").contains("always"),
+        "{}",
+        faults("brain-pro]\nexplain = \"always\"")
+    );
+    assert_eq!(faults("brain-pro]\nexplain = \"inline\""), "");
     assert!(faults("brain-huge]\nenabled = true").contains("unknown role \"brain-huge\""));
 }

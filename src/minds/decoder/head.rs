@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::super::encoder::{Head, Limits, softmax};
 use super::super::engine::Row;
 use super::super::{Expert, Intent, Opined};
+use crate::config::Explain;
 
 /// One decoder mind.
 pub(crate) struct Member {
     pub(super) role: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) limits: Limits,
+    pub(super) explain: Explain,
     pub(super) answers: Answers,
 }
 

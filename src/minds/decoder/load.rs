@@ -22,7 +22,9 @@ use super::Decoder;
 use super::head::{Answers, Member, Weights};
 use super::pass::{Head, Pass};
 use super::reader::Reader;
-use crate::config::{Mind, Provider};
+use super::speaker::{Speaker, Voice};
+use super::steering::Steering;
+use crate::config::{Explain, Mind, Provider};
 use crate::telemetry::MindMetrics;
 
 /// How much a decoder's threads step back; the encoders' verdicts are waited for by everyone.
@@ -37,6 +39,9 @@ const MOST_THREADS: usize = 4;
 const WARM_UP: &str = "What is the difference between a virus and a bacterium?";
 const LOAD_DEADLINE: Duration = Duration::from_secs(60);
 
+/// The layers of a base that write.
+const SPEAK: &str = "speak.onnx";
+
 /// A decoder mind as configured, its folder read and verified.
 pub(in super::super) struct Asked<'a> {
     pub(in super::super) role: &'a str,
@@ -47,6 +52,7 @@ pub(in super::super) struct Asked<'a> {
 /// A base that runs.
 struct Open {
     program: Arc<Mutex<Program>>,
+    threads: usize,
     refused: Vec<Refusal>,
 }
 
@@ -131,8 +137,10 @@ fn decoder(
         heads.push(head);
         members.push(member);
     }
-    let mut pass = Pass::new(Arc::clone(&base.program), &before, reader.suffix.len(), heads)?;
+    let (steering, finder) = steering(family, means, outputs)?.unzip();
+    let mut pass = Pass::new(Arc::clone(&base.program), &before, reader.suffix.len(), heads, finder)?;
     warm_up(&mut pass, &reader, &members, family)?;
+    let speaker = speaker(family, &folder, base, means)?;
     let (warm_up, provider) = (started.elapsed(), pass.provider());
     let identity = family.iter().flat_map(|asked| asked.folder.manifest.files.values());
     let prompt = [&stand.prompt.before, &stand.prompt.after];
@@ -149,7 +157,7 @@ fn decoder(
         warm_up,
     };
     let status = members.iter().map(status).collect();
-    Ok((Decoder { reader, engine, seed, members }, status))
+    Ok((Decoder { reader, engine, seed, members, steering, speaker }, status))
 }
 
 fn limit(family: &[&Asked<'_>]) -> PassLimit {
@@ -177,7 +185,7 @@ fn base<'a>(
             Program::open(means.runtime, &graph, &options)
         };
         let (program, refused) = first_usable(&family[0].mind.execution_providers, open)?;
-        bases.insert(folder.to_owned(), Open { program: Arc::new(Mutex::new(program)), refused });
+        bases.insert(folder.to_owned(), Open { program: Arc::new(Mutex::new(program)), threads, refused });
     }
     bases.get(folder).ok_or_else(|| family[0].fault("its base is not open"))
 }
@@ -211,8 +219,40 @@ fn head(asked: &Asked<'_>, means: &Means<'_>, before: &mut usize) -> Result<(Hea
     *before += outputs.len();
     let program = Program::open(means.runtime, &asked.folder.graph(), &Options::one_core(Vec::new()))?;
     let limits = encoder::Limits { deadline: asked.mind.deadline, queue: asked.mind.queue.max(1) };
-    let (role, name) = (asked.role.into(), manifest.name.to_string().into());
-    Ok((Head { program, outputs }, Member { role, name, limits, answers }))
+    let (role, name, explain) = (asked.role.into(), manifest.name.to_string().into(), asked.mind.explain);
+    Ok((Head { program, outputs }, Member { role, name, limits, explain, answers }))
+}
+
+/// What finds sentences that steer, if a mind of the family came with it; its output stands behind `outputs` others.
+fn steering(
+    family: &[&Asked<'_>],
+    means: &Means<'_>,
+    outputs: usize,
+) -> Result<Option<(Steering, Program)>, LoadError> {
+    let named = family.iter().find_map(|asked| Some((asked, asked.folder.manifest.steering.as_ref()?)));
+    let Some((asked, steering)) = named else { return Ok(None) };
+    let program = Program::open(means.runtime, &asked.folder.file(&steering.file), &Options::one_core(Vec::new()))?;
+    let threshold = (steering.threshold / (1.0 - steering.threshold)).ln();
+    Ok(Some((Steering { index: outputs, threshold }, program)))
+}
+
+/// What writes reasons, where a mind of the family is to give some.
+fn speaker(family: &[&Asked<'_>], folder: &Path, base: &Open, means: &Means<'_>) -> Result<Option<Speaker>, LoadError> {
+    let Some(asked) = family.iter().find(|asked| asked.mind.explain != Explain::Off) else { return Ok(None) };
+    let stand = asked.folder.manifest.decoder.as_ref().filter(|stand| stand.files.contains_key(SPEAK));
+    let prompt = stand.and_then(|stand| stand.reason.clone());
+    let prompt = prompt.ok_or_else(|| asked.fault("`explain`: this mind was made without reasons"))?;
+    let tokenizer = folder.join("tokenizer.json");
+    let file = |error: &dyn ToString| LoadError::File { path: tokenizer.clone(), message: error.to_string() };
+    let options = Options { threads: base.threads, ..Options::one_core(Vec::new()) };
+    let voice = Voice {
+        base: Arc::clone(&base.program),
+        top: Program::open(means.runtime, &folder.join(SPEAK), &options)?,
+        tokenizer: Tokenizer::load(&tokenizer).map_err(|error| file(&error))?,
+        prompt,
+    };
+    let queue = family.iter().map(|asked| asked.mind.queue).max().unwrap_or(0);
+    Speaker::start(voice, queue).map(Some).map_err(|error| asked.fault(format!("`explain`: {error}")))
 }
 
 /// How the mind weighs the flash mind's word with its own; that one must be the one it was fitted to.
@@ -240,8 +280,10 @@ fn weights(asked: &Asked<'_>, brain: Option<&Folder>) -> Result<Option<Weights>,
 /// A real question, alone and in company: the heads fit the base and the labels.
 fn warm_up(pass: &mut Pass, reader: &Reader, members: &[Member], family: &[&Asked<'_>]) -> Result<(), LoadError> {
     let input = |text: &str| Input { parts: vec![Part::alone(text)], not_text: false };
-    let read = |text: &str| reader.read(&input(text), tokio::time::Instant::now() + LOAD_DEADLINE);
-    let batch = [WARM_UP, "Hi"].map(|text| read(text).map_err(|why| family[0].fault(format!("it cannot read: {why}"))));
+    let read = |text: &str| reader.question(&input(text), tokio::time::Instant::now() + LOAD_DEADLINE);
+    let batch = [WARM_UP, "Hi"].map(|text| {
+        read(text).map(|asked| reader.framed(&asked)).map_err(|why| family[0].fault(format!("it cannot read: {why}")))
+    });
     let batch = batch.into_iter().collect::<Result<Vec<_>, _>>()?;
     let graph = family[0].folder.graph();
     let misfit = |error: EngineError| EngineError::Graph {

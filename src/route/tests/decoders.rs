@@ -5,7 +5,7 @@ use crate::minds::{Expert, Opined, Opinion};
 
 /// As if a decoder had been asked.
 fn with(judgement: Judgement, mind: &str, said: Given<Opined>) -> Judgement {
-    let opinion = Opinion { role: "role".into(), mind: mind.into(), said };
+    let opinion = Opinion { role: "role".into(), mind: mind.into(), said, ignored: Vec::new(), reason: Given::Off };
     Judgement { opinions: vec![opinion], ..judgement }
 }
 
