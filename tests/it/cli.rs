@@ -308,17 +308,20 @@ fn the_proxy_bench_tells_its_numbers_as_json() {
 }
 
 /// `mom serve` as a process, its JSON log in a file.
-struct Served {
+pub(crate) struct Served {
     child: std::process::Child,
-    log: tempfile::NamedTempFile,
-    public: std::net::SocketAddr,
+    pub(crate) log: tempfile::NamedTempFile,
+    pub(crate) public: std::net::SocketAddr,
 }
 
 impl Served {
     async fn start(upstream: &Upstream) -> Self {
         let main = backend("main", upstream.addr, "");
-        let file =
-            config(&format!("{SERVER}{NO_MINDS}{main}{}[telemetry]\nlog = \"json\"\n", route("all", "\"main\"")));
+        Self::with(&format!("{SERVER}{NO_MINDS}{main}{}", route("all", "\"main\""))).await
+    }
+
+    pub(crate) async fn with(text: &str) -> Self {
+        let file = config(&format!("{text}[telemetry]\nlog = \"json\"\n"));
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mom"));
         command.args(["serve", "--config", file.path().to_str().unwrap()]).stderr(log.reopen().unwrap());
@@ -358,7 +361,7 @@ impl Drop for Served {
     }
 }
 
-fn lines(log: &tempfile::NamedTempFile) -> Vec<Value> {
+pub(crate) fn lines(log: &tempfile::NamedTempFile) -> Vec<Value> {
     let text = std::fs::read_to_string(log.path()).unwrap();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

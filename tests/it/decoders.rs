@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::cli::{Served, lines};
 use crate::client::{chat, post};
 use crate::gateway::{Mom, SERVER, backend, route};
 use crate::upstream::{Upstream, hello};
@@ -80,10 +81,22 @@ async fn a_reason_is_in_the_trace_or_follows_in_the_log() {
     let line = post(mom.public, "/v1/classify", json!({"id": 1, "text": MATH}).to_string()).await.text().to_owned();
     assert!(line.contains("\"reason\":\""), "{line}");
     mom.shutdown().await;
-    let mom = Mom::start(&config(models.path(), &cheap, &premium, &minds("log"))).await;
+    let mom = Served::with(&config(models.path(), &cheap, &premium, &minds("log"))).await;
     let trace = post(mom.public, "/v1/route", user(MATH)).await.text().to_owned();
     assert!(trace.contains("mom-brain-pro") && !trace.contains("\"reason\":\""), "{trace}");
-    mom.shutdown().await;
+    let response = chat(mom.public, user("Prove that there is no largest prime number.")).await;
+    let id = response.header("x-mom-request-id").unwrap();
+    for _ in 0..1500 {
+        let said = lines(&mom.log).into_iter().find(|line| line["request_id"] == id && line["message"] == "reason");
+        if let Some(line) = said {
+            assert_eq!(line["mind"], "mom-brain-pro");
+            assert!("Prove that there is no largest prime number.".contains(line["cause"].as_str().unwrap()), "{line}");
+            assert!(line["reason"].as_str().unwrap().len() > 10, "{line}");
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("no reason for {id} in {:?}", lines(&mom.log));
 }
 
 #[tokio::test]
