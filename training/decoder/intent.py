@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 
 import data
 import rows
@@ -13,6 +14,8 @@ from heads import STRENGTHS, Scale, classes, fused, fusion, graph, log_softmax, 
 from model import CATEGORIES, COMPLEXITIES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What a teacher says of a training row counts as much as its label: it knows more of subjects that are not among the rows.
+TAUGHT = 0.5
 # Own prompts are what users write; exam questions are many, and their subjects are not the ones to come.
 OWN, EXAM = 2.0, 0.4
 
@@ -45,6 +48,8 @@ def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
     theirs_category, theirs_complexity = flash(texts, models)
     category = np.array([CATEGORIES.index(row["category"]) if row["category"] else -1 for row in found])
     one_hot, named = np.eye(len(CATEGORIES))[category], category >= 0
+    if teacher := spec.get("teacher"):
+        one_hot = (1 - TAUGHT) * one_hot + TAUGHT * taught(teacher, texts, theirs_category, read, models)
     soft = np.array([data.soft_complexity(row.get("difficulty")) or [np.nan] * 3 for row in found])
     known = ~np.isnan(soft[:, 0])
     level = np.where(known, np.nan_to_num(soft).argmax(1), 0)
@@ -88,10 +93,19 @@ def train(name: str, spec: dict, path, read, models: pathlib.Path) -> dict:
                      "temperature": {head: chosen[head]["temperature"] for head in heads},
                      "beside": {"mind": spec["beside"], "sha256": theirs_manifest["files"][theirs_manifest["graph"]["file"]],
                                 "weights": {head: chosen[head]["beside"] for head in heads}}},
-        "training": {"what": "linear heads on frozen features", "rows": int(fit.sum()), "heads": chosen,
+        "training": {"what": "linear heads on frozen features", **({"teacher": teacher, "taught": TAUGHT} if teacher else {}), "rows": int(fit.sum()), "heads": chosen,
                      "splits": "training/splits.json"},
         "metrics": metrics,
     }
+
+
+def taught(teacher: str, texts: list[str], theirs: np.ndarray, read, models: pathlib.Path) -> np.ndarray:
+    """-> what the mind called `teacher` says, weighed with what the flash mind says: probabilities [N,14]."""
+    manifest = json.loads((models / teacher / "manifest.json").read_text())
+    features = read(texts, manifest["decoder"]["base"]).astype(np.float32)
+    head = onnxruntime.InferenceSession(models / teacher / "head.onnx")
+    logits, = head.run([manifest["graph"]["outputs"]["category"]], {"features": features})
+    return fused(logits, theirs, manifest["beside"]["weights"]["category"])
 
 
 def steering(found, x, mine, category, complexity, held) -> dict:

@@ -59,8 +59,12 @@ def main() -> None:
     folder = args.bases / spec["base"]
     if not (folder / "base.json").exists():
         sys.exit(f"{folder} is not there: run `make models`")
-    cache = Cache(args.features / f"{spec['base']}.npz")
-    read = lambda texts: cache.features(texts, lambda: Base(folder, **spec["prompt"]), MOST)
+
+    def read(texts: list[str], base: str = spec["base"]):
+        """What a base makes of texts, this mind's own unless told otherwise."""
+        cache = Cache(args.features / f"{base}.npz")
+        return cache.features(texts, lambda: Base(args.bases / base, **spec["prompt"]), MOST)
+
     made = importlib.import_module(spec["task"]).train(args.name, spec, args.data, read, args.models)
     out = (args.out or args.models) / args.name
     out.mkdir(parents=True, exist_ok=True)
