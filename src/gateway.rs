@@ -92,6 +92,11 @@ impl Gateway {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
+    /// Reasons that nobody waits for get lines of their own in the log.
+    pub(crate) fn reasons_follow(&self, considered: &mut Considered, request_id: &str) {
+        considered.reasons_follow(&self.tasks, &self.stop.drain, request_id);
+    }
+
     /// No new work is welcome: the gateway is about to stop.
     pub(crate) fn draining(&self) -> bool {
         self.stop.drain.is_cancelled()

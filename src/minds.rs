@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Folders, Mind, Provider};
+use crate::config::{Action, Config, DEFAULT_CACHE_BYTES, Exemplar, Explain, Folders, Mind, Provider};
 use crate::telemetry::MindMetrics;
 
 mod batch;
@@ -121,7 +121,7 @@ impl Minds {
     /// Has those decoder minds say why that are configured to. Waits for the reasons that belong
     /// into the judgement, each within its mind's deadline from `since`; the others are on their way.
     pub async fn explain(&self, input: &Input, judgement: &mut Judgement, since: Instant) -> Vec<Later> {
-        self.0.explain(input, judgement, since).await
+        self.0.explain(input, judgement, since, &[Explain::Inline, Explain::Log]).await
     }
 
     /// Judges, and asks every decoder mind as well, with reasons where they are to be waited for.
@@ -132,7 +132,7 @@ impl Minds {
             let opinions = self.consult(&roles, &input, &judgement).await;
             judgement.opinions.extend(opinions);
         }
-        drop(self.explain(&input, &mut judgement, started).await);
+        self.0.explain(&input, &mut judgement, started, &[Explain::Inline]).await;
         judgement
     }
 

@@ -48,15 +48,18 @@ Examples:
   mom classify --config config.toml < chats.jsonl | jq -c '{id, category: .\"mom-brain-flash\".label}'";
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let mut choice = Choice::new(args.config.as_deref())?;
+    let mut choice = Choice::with_reasons(args.config.as_deref())?;
     if !args.minds.is_empty() {
         choice.only(&args.minds)?;
     }
-    if args.no_reasons {
-        choice.explain(Explain::Off);
-    } else if args.config.is_none() {
-        choice.explain(Explain::Inline);
-    }
+    let unconfigured = args.config.is_none();
+    choice.explain(|configured| match configured {
+        _ if args.no_reasons => Explain::Off,
+        // Nobody reads a log here.
+        Explain::Log => Explain::Inline,
+        Explain::Off if unconfigured => Explain::Inline,
+        configured => configured,
+    });
     let minds = choice.load()?;
     let all_good = judging::runtime()?.block_on(work(minds))?;
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

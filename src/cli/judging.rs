@@ -30,8 +30,16 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// The configured minds, or the four flash minds with the thresholds they ship with.
+    /// The configured minds, or the four flash minds with the thresholds they ship with. Decoders
+    /// give no reasons.
     pub(super) fn new(config: Option<&Path>) -> Result<Self, Failure> {
+        let mut choice = Self::with_reasons(config)?;
+        choice.explain(|_| Explain::Off);
+        Ok(choice)
+    }
+
+    /// The same, and decoders explain themselves as they are configured to.
+    pub(super) fn with_reasons(config: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = config else {
             let minds = BTreeMap::from(ROLES.map(|role| (role.to_owned(), shipped(role))));
             let folders = Folders::default();
@@ -100,10 +108,10 @@ impl Choice {
         Ok(choice)
     }
 
-    /// How all decoders explain themselves.
-    pub(super) fn explain(&mut self, explain: Explain) {
+    /// How all decoders explain themselves, from how they would.
+    pub(super) fn explain(&mut self, how: impl Fn(Explain) -> Explain) {
         let decoders = self.minds.iter_mut().filter(|(role, _)| !ROLES.contains(&role.as_str()));
-        decoders.for_each(|(_, mind)| mind.explain = explain);
+        decoders.for_each(|(_, mind)| mind.explain = how(mind.explain));
     }
 
     /// Lets every text wait for its turn, with this many on their way.

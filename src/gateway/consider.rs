@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Span;
 
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
-use crate::minds::{Given, Judgement, Later, Minds, verdicts_json};
+use crate::minds::{Judgement, Later, Minds, verdicts_json};
 use crate::openai::View;
 use crate::route::{self, Availability, Decision, Features, Target, Trace};
 
@@ -104,10 +104,11 @@ pub fn with_model(body: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl Considered {
-    /// Reasons that nobody waits for get lines of their own in the log.
-    pub fn reasons_follow(&mut self, tasks: &TaskTracker, span: &Span, request_id: &str) {
+    /// Reasons that nobody waits for get lines of their own in the log; what is not written when `stop`
+    /// comes is given up.
+    pub fn reasons_follow(&mut self, tasks: &TaskTracker, stop: &CancellationToken, request_id: &str) {
         for later in self.later.drain(..) {
-            tasks.spawn(log_reason(later, span.clone(), request_id.to_owned()));
+            tasks.spawn(log_reason(later, stop.clone(), request_id.to_owned()));
         }
     }
 
@@ -139,16 +140,20 @@ impl Considered {
     }
 }
 
-async fn log_reason(later: Later, span: Span, request_id: String) {
+async fn log_reason(later: Later, stop: CancellationToken, request_id: String) {
     let mind = Arc::clone(&later.mind);
-    match later.reason().await {
-        Given::Verdict(reason) => {
+    let reason = tokio::select! {
+        reason = later.reason() => reason.known().cloned(),
+        () = stop.cancelled() => Err("shutting_down".to_owned()),
+    };
+    // The request's span has ended by now.
+    match reason {
+        Ok(reason) => {
             let (cause, text) = (&reason.cause, reason.to_string());
-            tracing::info!(target: "mom::request", parent: &span, request_id, %mind, cause, reason = text, "reason");
+            tracing::info!(target: "mom::request", parent: None, request_id, %mind, cause, reason = text, "reason");
         }
-        missing => {
-            let unavailable = missing.unavailable().map(ToString::to_string);
-            tracing::info!(target: "mom::request", parent: &span, request_id, %mind, unavailable, "reason");
+        Err(unavailable) => {
+            tracing::info!(target: "mom::request", parent: None, request_id, %mind, unavailable, "reason");
         }
     }
 }

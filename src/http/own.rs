@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use http::HeaderMap;
 use serde_json::{Value, json};
-use tracing::Span;
 
 use super::{ApiError, intake};
 use crate::gateway::classify::{Answer, Line};
@@ -60,7 +59,7 @@ pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request)
     let considered = consider::consider(config, &gateway.minds, &mut view, &headers, &available).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     let id = request_id();
-    considered.reasons_follow(&gateway.tasks, &Span::current(), &id);
+    gateway.reasons_follow(&mut considered, &id);
     Ok(Json(considered.trace(config, id)))
 }
 

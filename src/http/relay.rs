@@ -89,7 +89,7 @@ async fn relay(
     let considered = consider::consider(config, &gateway.minds, &mut view, &client, &available).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     note(config, record, added, &considered);
-    considered.reasons_follow(&gateway.tasks, record.span(), &record.request_id);
+    gateway.reasons_follow(&mut considered, &record.request_id);
     let Some(decision) = &considered.decision else {
         return stopped(considered.enforcement.outcome, endpoint, &view, &record.request_id).map(Reply::Own);
     };

@@ -91,10 +91,11 @@ impl Decoder {
         &self,
         role: &str,
         said: &Opined,
+        wanted: &[Explain],
         input: Result<&Input, Unavailable>,
     ) -> Option<Result<Writing, Unavailable>> {
         let member = self.members.iter().find(|member| *member.role == *role)?;
-        let speaker = self.speaker.as_ref().filter(|_| member.explain != Explain::Off)?;
+        let speaker = self.speaker.as_ref().filter(|_| wanted.contains(&member.explain))?;
         let (explain, deadline) = (member.explain, member.limits.deadline);
         let now = Instant::now();
         let until = now + if explain == Explain::Log { LATEST } else { deadline };
@@ -109,6 +110,12 @@ impl Decoder {
         };
         let told = input.and_then(|input| self.reader.question(input, until)).and_then(ask);
         Some(told.map(|told| Writing { told, explain, deadline }))
+    }
+
+    /// The longest of those of its minds that play one of `roles`.
+    pub(super) fn deadline(&self, roles: &[&str]) -> Duration {
+        let asked = self.members.iter().filter(|member| roles.contains(&&*member.role));
+        asked.map(|member| member.limits.deadline).max().unwrap_or_default()
     }
 
     /// The roles that its minds play.

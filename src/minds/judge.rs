@@ -15,17 +15,19 @@ use super::load::Loaded;
 use super::manifest::Task;
 use super::mask::{Masked, mask};
 use super::queue::Window;
-use super::reading::{Reading, Stream, asks};
+use super::reading::{Reading, Stream};
 use super::tokenizer::TokenizerError;
 use super::verdict::{self, Later};
-use super::{Given, Input, Judgement, MindNames, Opinion, Part, Timings, Unavailable};
+use super::{Given, Input, Judgement, MindNames, Opinion, Stretch, Timings, Unavailable};
 use crate::config::Explain;
 
 mod awaited;
 mod conclude;
+mod rest;
 
 use awaited::Awaited;
 use conclude::Answers;
+use rest::Rest;
 
 /// Requests up to this many bytes are read on the caller's thread: well under a millisecond.
 const INLINE_BYTES: usize = 1024;
@@ -78,17 +80,47 @@ impl Loaded {
             if ignored.is_empty() {
                 return opinions;
             }
-            // What is left is judged as if nothing else had been there, by the flash mind, too.
-            let rest = Arc::new(asking(&mask(input, &ignored.iter().map(Masked::nothing).collect::<Vec<_>>())));
-            let (flash, _) = self.judge_anew(Arc::clone(&rest), since).await;
-            let (opinions, _) = decoder.ask(roles, &rest, flash.intent.verdict(), since).await;
-            opinions.into_iter().map(|opinion| Opinion { ignored: ignored.clone(), ..opinion }).collect()
+            self.consult_rest(decoder, roles, input, ignored, since).await
         };
         join_all(self.decoders.iter().map(ask)).await.into_iter().flatten().collect()
     }
 
+    /// What is left without what steers is judged as if nothing else had been there, by the flash mind,
+    /// too. That mind may need longer than there is: half of the time that is left is the decoder's own.
+    async fn consult_rest(
+        &self,
+        decoder: &Decoder,
+        roles: &[&str],
+        input: &Input,
+        mut ignored: Vec<Stretch>,
+        since: Instant,
+    ) -> Vec<Opinion> {
+        let deadline = since + decoder.deadline(roles);
+        for last in [false, false, true] {
+            let rest = Rest::of(input, &ignored);
+            let now = Instant::now();
+            let patience = now + deadline.saturating_duration_since(now) / 2;
+            let flash = timeout_at(patience, self.judge_anew(Arc::clone(&rest.input), since)).await.ok();
+            let flash = flash.as_ref().and_then(|(flash, _)| flash.intent.verdict());
+            let (opinions, more) = decoder.ask(roles, &rest.input, flash, since).await;
+            // What was left out made room for what had not been read.
+            if more.is_empty() || last {
+                return opinions.into_iter().map(|opinion| Opinion { ignored: ignored.clone(), ..opinion }).collect();
+            }
+            ignored.extend(more.into_iter().map(|stretch| rest.original(stretch)));
+            ignored.sort_by_key(|stretch| (stretch.place, stretch.start));
+        }
+        Vec::new()
+    }
+
     /// Reasons for what decoders said, as their minds are configured; see [`super::Minds::explain`].
-    pub(super) async fn explain(&self, input: &Input, judgement: &mut Judgement, since: Instant) -> Vec<Later> {
+    pub(super) async fn explain(
+        &self,
+        input: &Input,
+        judgement: &mut Judgement,
+        since: Instant,
+        wanted: &[Explain],
+    ) -> Vec<Later> {
         let personal: Result<Vec<Masked<'_>>, Unavailable> = match &judgement.pii {
             Given::Verdict(spans) => Ok(spans.iter().map(Masked::personal).collect()),
             Given::Off => Ok(Vec::new()),
@@ -106,7 +138,7 @@ impl Loaded {
                 let ignored = opinion.ignored.iter().map(Masked::nothing);
                 mask(input, &ignored.chain(personal.iter().cloned()).collect::<Vec<_>>())
             });
-            match decoder.explain(&opinion.role, said, known.as_deref().map_err(|why| *why)) {
+            match decoder.explain(&opinion.role, said, wanted, known.as_deref().map_err(|why| *why)) {
                 None => {}
                 Some(Ok(writing)) => asked.push((opinion, writing)),
                 Some(Err(why)) => opinion.reason = Given::Unavailable(why),
@@ -268,13 +300,6 @@ impl Encoder {
         tracing::trace!(since_arrival = ?started.elapsed(), windows = answers.windows.len(), "judged");
         answers
     }
-}
-
-/// The parts that ask, and no others, without white space that something left out has left behind.
-fn asking(input: &Input) -> Input {
-    let parts = input.parts.iter().zip(asks(&input.parts)).filter(|(_, ask)| *ask);
-    let trimmed = |part: &Part| Part { text: part.text.trim().to_owned(), ..part.clone() };
-    Input { parts: parts.map(|(part, _)| trimmed(part)).collect(), not_text: input.not_text }
 }
 
 /// Bytes to read. An empty part is work, too.

@@ -24,7 +24,7 @@ impl Masked<'_> {
     }
 }
 
-/// Of stretches that overlap the one that begins first counts.
+/// Where stretches overlap, the one that begins first counts, and of the others what goes beyond it.
 pub(super) fn mask<'a>(input: &'a Input, stretches: &[Masked<'_>]) -> Cow<'a, Input> {
     if stretches.is_empty() {
         return Cow::Borrowed(input);
@@ -41,12 +41,13 @@ fn replaced(text: &str, stretches: &[&Masked<'_>]) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut rest, mut before) = (text.chars(), 0);
     for Masked { at, by, .. } in stretches {
-        if at.start < before {
+        if at.end <= before {
             continue;
         }
-        out.extend(rest.by_ref().take(at.start.saturating_sub(before)));
+        let start = at.start.max(before);
+        out.extend(rest.by_ref().take(start - before));
         out.push_str(by);
-        rest.by_ref().take(at.len()).for_each(drop);
+        rest.by_ref().take(at.end - start).for_each(drop);
         before = at.end;
     }
     out.push_str(rest.as_str());
@@ -69,6 +70,8 @@ mod tests {
         assert_eq!(whole(&[masked(0..3, "[PERSON]"), masked(5..13, "")]), "[PERSON], ");
         assert_eq!(whole(&[masked(3..4, ""), masked(4..5, "-")]), "Zoë-12 é rue");
         assert_eq!(whole(&[masked(5..13, ""), masked(12..13, "?"), masked(5..6, "?")]), "Zoë, ");
+        // Personal data that begins in a sentence which is left out does not end in clear text.
+        assert_eq!(whole(&[masked(0..8, ""), masked(5..13, "[STREET_ADDRESS]")]), "[STREET_ADDRESS]");
         assert_eq!(whole(&[masked(8..9, "e"), masked(40..50, "?")]), "Zoë, 12 e rue?");
     }
 

@@ -71,6 +71,16 @@ impl From<tokenizers::Error> for TokenizerError {
     }
 }
 
+/// Takes the spelling of a control token for the token.
+#[derive(Debug)]
+pub(super) struct Trusting(Inner);
+
+impl Trusting {
+    pub(super) fn ids(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
+        Ok(self.0.encode(text, false)?.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+}
+
 impl Tokenizer {
     pub(super) fn load(path: &Path) -> Result<Self, TokenizerError> {
         let mut inner = Inner::from_file(path)?;
@@ -102,9 +112,14 @@ impl Tokenizer {
 
     /// Tokens of a text of our own, in which control tokens are meant as such.
     pub(super) fn prompt(&self, text: &str) -> Result<Vec<i64>, TokenizerError> {
+        self.trusting().ids(text)
+    }
+
+    /// For [`Tokenizer::prompt`] more than once: a copy of the vocabulary.
+    pub(super) fn trusting(&self) -> Trusting {
         let mut inner = self.inner.clone();
         inner.set_encode_special_tokens(false);
-        Ok(inner.encode(text, false)?.get_ids().iter().map(|&id| i64::from(id)).collect())
+        Trusting(inner)
     }
 
     /// The text of tokens, control tokens spelled out.

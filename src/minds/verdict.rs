@@ -170,7 +170,7 @@ impl fmt::Display for Reason {
 pub struct Later {
     /// As in `mom-brain-pro`.
     pub mind: Arc<str>,
-    pub(super) told: watch::Receiver<Option<Reason>>,
+    pub(super) told: watch::Receiver<Result<Option<Reason>, Unavailable>>,
 }
 
 impl Later {
@@ -182,9 +182,12 @@ impl Later {
 }
 
 /// What there is of a reason.
-pub(super) fn told(told: &watch::Receiver<Option<Reason>>) -> Given<Reason> {
-    let reason = told.borrow().clone().filter(|reason| !reason.text.is_empty());
-    reason.map_or(Given::Unavailable(Unavailable::Deadline), Given::Verdict)
+pub(super) fn told(told: &watch::Receiver<Result<Option<Reason>, Unavailable>>) -> Given<Reason> {
+    match &*told.borrow() {
+        Ok(Some(reason)) if !reason.text.is_empty() => Given::Verdict(reason.clone()),
+        Ok(_) => Given::Unavailable(Unavailable::Deadline),
+        Err(why) => Given::Unavailable(*why),
+    }
 }
 
 fn argmax(scores: &[f32]) -> usize {
