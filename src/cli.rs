@@ -18,8 +18,10 @@ mod eval;
 mod health;
 mod judging;
 mod keys;
+mod ledger;
 mod lines;
 mod models;
+mod outcomes;
 mod progress;
 mod route;
 mod rows;
@@ -62,6 +64,8 @@ enum Command {
     Eval(eval::Args),
     /// Fit settings to your own traffic; print the lines for `config.toml`.
     Calibrate(calibrate::Args),
+    /// What requests cost, and what they would have cost; export.
+    Ledger(ledger::Args),
     /// List and verify the minds on disk; import others.
     Models(models::Args),
     /// Measure this machine.
@@ -113,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Route(args) => route::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Calibrate(args) => calibrate::run(args),
+        Command::Ledger(args) => ledger::run(args),
         Command::Models(args) => models::run(args),
         Command::Bench(args) => bench::run(args),
         Command::DemoBackend(args) => demo_backend::run(args),

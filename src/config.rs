@@ -15,6 +15,7 @@ mod backend;
 mod extract;
 mod fault;
 mod labels;
+mod ledger;
 mod load;
 mod mind;
 mod place;
@@ -26,7 +27,8 @@ mod validate;
 pub use backend::{Backend, Breaker, Capability, Price, Retry, Timeouts};
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
-pub use mind::{Explain, Mind, OnError, Provider, flash, shipped};
+pub use ledger::Ledger;
+pub use mind::{Explain, FORESEES, Mind, OnError, Provider, flash, shipped};
 pub use quality::{Quality, QualityTable};
 pub use secret::{ApiKey, KeyDigest, Secret};
 pub use units::{OneOrMany, parse_duration};
@@ -69,6 +71,9 @@ pub struct Config {
     pub virtual_models: BTreeMap<String, VirtualModel>,
     #[serde(default)]
     pub keys: BTreeMap<String, Key>,
+    /// Left out: nothing is kept of requests.
+    #[serde(default)]
+    pub ledger: Option<Ledger>,
     #[serde(default)]
     pub telemetry: Telemetry,
     /// First 12 hex digits of the sha256 of the effective configuration, secrets excluded.
@@ -130,7 +135,7 @@ pub struct Route {
 }
 
 /// Keys are ANDed, lists are ORed.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct When {
     #[serde(default)]
@@ -168,7 +173,7 @@ pub struct When {
 }
 
 /// Inclusive bounds.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
     #[serde(default)]
@@ -195,6 +200,10 @@ pub struct Policy {
     /// Predicted cost a candidate may have, USD per request.
     #[serde(default)]
     pub max_cost: Option<f64>,
+    /// What a thousand requests may cost, USD: a candidate predicted to cost more than a thousandth of it is
+    /// taken only where none cheaper is able.
+    #[serde(default)]
+    pub max_usd_per_1k_requests: Option<f64>,
     /// Floor as a share of another backend's predicted quality.
     #[serde(default)]
     pub quality_of: Option<QualityOf>,
@@ -296,6 +305,18 @@ impl Config {
     pub fn on_error(&self, role: &str) -> OnError {
         let configured = self.minds.get(role).and_then(|mind| mind.on_error);
         configured.unwrap_or(if matches!(role, "jailbreak" | "pii") { OnError::Closed } else { OnError::Default })
+    }
+
+    /// The backend that savings are told against.
+    pub fn premium(&self) -> Option<&Backend> {
+        let named = self.ledger.as_ref().and_then(|ledger| ledger.premium.as_ref());
+        let dearest = || self.backends.values().max_by(|a, b| a.price.output.total_cmp(&b.price.output));
+        named.map_or_else(dearest, |name| self.backends.get(name))
+    }
+
+    /// Whether a mind foresees how well backends answer, so that they need no `[quality]`.
+    pub fn foresees(&self) -> bool {
+        self.minds.get(FORESEES).is_some_and(|mind| mind.enabled)
     }
 
     /// The minds that run.

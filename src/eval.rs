@@ -4,6 +4,7 @@
 //! (all weights 1) and its 95 % bootstrap interval (weights from resampling).
 
 pub mod binomial;
+pub mod frontier;
 pub mod intent;
 pub mod jailbreak;
 pub mod math;

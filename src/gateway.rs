@@ -11,8 +11,9 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::http;
 use crate::http::listener::{self, Stop};
+use crate::ledger::{Ledger, LedgerError};
 use crate::minds::{LoadError, Minds};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Book, Metrics};
 use crate::upstream::{BuildError, Upstream};
 
 pub mod classify;
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub(crate) minds: Minds,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where requests write themselves down.
+    pub(crate) book: Option<Book>,
     /// What goes on after an answer; the drain waits for it.
     pub(crate) tasks: TaskTracker,
     permits: Arc<Semaphore>,
@@ -41,6 +44,8 @@ pub enum StartError {
     Backend(#[from] BuildError),
     #[error("{key} = \"{address}\": {error}")]
     Bind { key: &'static str, address: SocketAddr, error: io::Error },
+    #[error("[ledger]: {0}")]
+    Ledger(#[from] LedgerError),
     #[error("loading the minds stopped unexpectedly")]
     Interrupted,
 }
@@ -52,6 +57,7 @@ pub struct Running {
     /// Where operators reach it.
     pub admin: SocketAddr,
     gateway: Arc<Gateway>,
+    ledger: Option<Ledger>,
     public_tasks: TaskTracker,
     admin_stop: Stop,
     admin_tasks: TaskTracker,
@@ -64,6 +70,7 @@ impl Gateway {
         let (public, public_addr) = bind("server.listen", config.server.listen).await?;
         let (admin, admin_addr) = bind("server.admin_listen", config.server.admin_listen).await?;
         let upstream = Upstream::new(&config)?;
+        let ledger = config.ledger.as_ref().map(Ledger::open).transpose()?;
         let loading = config.clone();
         let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
         let minds = minds.await.map_err(|_| StartError::Interrupted)??;
@@ -73,6 +80,7 @@ impl Gateway {
             tasks: public_tasks.clone(),
             permits: Arc::new(Semaphore::new(config.server.max_requests)),
             metrics: Metrics::new(minds.metrics()),
+            book: ledger.as_ref().map(Ledger::book),
             minds,
             upstream,
             stop: stop.clone(),
@@ -84,7 +92,7 @@ impl Gateway {
         let (admin_stop, admin_tasks) = (Stop::default(), TaskTracker::new());
         let router = http::admin(Arc::clone(&gateway));
         admin_tasks.spawn(listener::serve(admin, router, limits, admin_stop.clone(), admin_tasks.clone()));
-        Ok(Running { public: public_addr, admin: admin_addr, gateway, public_tasks, admin_stop, admin_tasks })
+        Ok(Running { public: public_addr, admin: admin_addr, gateway, ledger, public_tasks, admin_stop, admin_tasks })
     }
 
     /// One request's place among those in flight; `None` at the limit.
@@ -114,6 +122,10 @@ impl Running {
         self.admin_stop.drain.cancel();
         self.admin_stop.cut.cancel();
         self.admin_tasks.close();
+        if let Some(ledger) = self.ledger {
+            // Blocks; a task that is cut off has entered what it had.
+            let _ = tokio::task::spawn_blocking(|| ledger.close()).await;
+        }
         drained
     }
 }

@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod guard;
 mod http;
 pub mod learn;
+pub mod ledger;
 pub mod minds;
 pub mod openai;
 pub mod route;

@@ -29,6 +29,7 @@ mod merge;
 mod name;
 mod normalise;
 mod patterns;
+pub mod quality;
 mod queue;
 mod readable;
 mod reading;
@@ -139,6 +140,12 @@ impl Minds {
     /// The roles that decoder minds play: those that share a pass together, small bases first.
     pub fn decoder_roles(&self) -> impl Iterator<Item = Vec<&str>> {
         self.0.decoders.iter().map(|decoder| decoder.roles().collect())
+    }
+
+    /// Tokens of a text by the flash minds' tokenizer; a quarter of its characters where none is loaded.
+    pub fn count_tokens(&self, text: &str) -> u64 {
+        let counted = self.0.encoders.first().and_then(|encoder| encoder.count_tokens(text));
+        counted.unwrap_or_else(|| text.chars().count().div_ceil(4)) as u64
     }
 
     /// Requests that wait for an inference thread or are being read by one.

@@ -3,12 +3,14 @@
 //! decoder's reason quotes, where the operator wants reasons.
 
 mod drift;
+mod entry;
 mod log;
 mod metrics;
 mod minds;
 mod record;
 
 pub use drift::Scores;
+pub use entry::{Book, Entry};
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, Metrics};
 pub use minds::MindMetrics;

@@ -13,6 +13,7 @@ use crate::minds::{self, Input, Judgement, Minds, Part};
 use clap::Subcommand;
 
 mod math;
+mod routing;
 mod tasks;
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,7 @@ Examples:
   mom eval intent --data academic.jsonl.gz
   mom eval intent --mind mom-brain-pro --data academic.jsonl.gz | jq .gain_over
   mom eval math --data math.jsonl --weak llama-3.1-8b-instruct --strong llama-3.1-70b-instruct
+  mom eval routing --data mmlu.jsonl.gz --weak mixtral-8x7b-instruct-v0.1 --strong gpt-4-1106-preview
   mom eval jailbreak --data attacks.jsonl.gz benign.jsonl.gz | jq .recall
   mom eval pii --data presidio_synth.jsonl --config config.toml";
 
@@ -61,6 +63,9 @@ enum Task {
     /// A math expert beside mom-brain-flash and the question's length: rows of `text` or `prompt` and
     /// any of `domain`, `difficulty` (0..1), `level` (a number), `outcomes` {model: 0..1}.
     Math(math::Args),
+    /// Which prompts need the strong one of two models, or what a choice among several costs and wins: rows of
+    /// `prompt` and `outcomes` {model: 0..1}.
+    Routing(routing::Args),
     /// Sentence pairs: rows of `a`, `b`, `score`.
     Similarity(Data),
 }
@@ -80,6 +85,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         Task::Intent { data, mind } => code(measure(&tasks::Intent, &data, mind.as_slice())),
         Task::Jailbreak(data) => code(measure(&tasks::Jailbreak, &data, &[])),
         Task::Math(args) => math::run(args),
+        Task::Routing(args) => routing::run(args),
         Task::Pii(data) => code(measure(&tasks::Pii, &data, &[])),
         Task::Similarity(data) => code(measure(&tasks::Similarity, &data, &[])),
     }
@@ -141,7 +147,7 @@ fn measure<T: Measured>(task: &T, data: &Data, names: &[String]) -> Result<(Vec<
     let mut report = Report::default();
     report.set("task", T::NAME);
     report.set("mind", manifest.name.to_string());
-    if !matches!(manifest.task, minds::Task::Intent | minds::Task::Expert) {
+    if !matches!(manifest.task, minds::Task::Intent | minds::Task::Expert | minds::Task::Quality) {
         report.number("threshold", Some(f64::from(threshold)));
     }
     report.set("dropped", dropped);

@@ -67,6 +67,7 @@ impl Choice {
                 Folder::open(&self.folders.models_dir, name).map_err(|error| Failure::config(error.to_string()))?;
             let role = folder.manifest.role();
             names.extend(folder.manifest.beside.iter().map(|beside| beside.mind.to_string()));
+            names.extend(folder.manifest.reads.values().map(ToString::to_string));
             let mind = match self.minds.get(&role).filter(|mind| mind.model == *name) {
                 Some(mind) => Mind { enabled: true, ..mind.clone() },
                 None => Mind { model: name.clone(), ..Mind::default() },

@@ -140,8 +140,13 @@ fn self_test(choice: &Choice, entry: &Entry, runtime: &tokio::runtime::Runtime) 
     let role = folder.manifest.role();
     let (silent, took) = runtime.block_on(async {
         let judgement = minds.judge(Arc::clone(&input)).await;
-        if folder.manifest.kind == Kind::Encoder {
-            return (judgement.silent(folder.manifest.task), judgement.timings.total);
+        match folder.manifest.kind {
+            Kind::Encoder => return (judgement.silent(folder.manifest.task), judgement.timings.total),
+            Kind::Predictor => {
+                let silent = judgement.foresight.is_none().then(|| "nothing foreseen".to_owned());
+                return (silent, judgement.timings.total);
+            }
+            Kind::Decoder => {}
         }
         let started = Instant::now();
         let said = minds.consult(&[&role], &input, &judgement).await;

@@ -37,7 +37,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let running = Gateway::start(config).await.map_err(|error| match error {
-        StartError::Minds(_) | StartError::Backend(_) => Failure::config(error.to_string()),
+        StartError::Minds(_) | StartError::Backend(_) | StartError::Ledger(_) => Failure::config(error.to_string()),
         StartError::Bind { .. } | StartError::Interrupted => Failure::new(error.to_string()),
     })?;
     tracing::info!(clients = %format_args!("http://{}/v1", running.public), operators = %format_args!("http://{}", running.admin), "ready");

@@ -25,7 +25,7 @@ pub(super) struct Extracted {
 const MOST_REPAIRS: usize = 500;
 
 /// Sections and keys of the design that later versions bring.
-const NOT_BUILT: [&str; 5] = ["limits", "cache", "ledger", "cascade", "max_usd_per_1k_requests"];
+const NOT_BUILT: [&str; 3] = ["limits", "cache", "cascade"];
 
 pub(super) fn extract(values: Dict) -> Extracted {
     let mut attempt = Attempt {
@@ -136,6 +136,7 @@ impl Attempt {
 fn example(field: &str) -> Option<&'static str> {
     Some(match field {
         "backends" => "write [backends.NAME] with base_url = \"https://host/v1\"",
+        "path" => "write path = \"ledger.db\"",
         "base_url" => "write base_url = \"https://host/v1\"",
         "routes" => "write [[routes]] with name and candidates",
         "candidates" => "write candidates = [\"BACKEND\"]",

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{OneOrMany, When, units};
 
 /// `[minds.ROLE]`: which model plays a role and what happens when it cannot answer.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Mind {
     /// A folder below `models_dir`, for example `mom-brain-flash`. Defaults per role.
@@ -107,6 +107,9 @@ impl Default for Mind {
 pub fn flash(role: &str) -> String {
     format!("mom-{role}-flash")
 }
+
+/// The role of the mind that foresees how well each backend answers. It reads what others said.
+pub const FORESEES: &str = "quality";
 
 /// The mind that plays a role unless told otherwise: `mom-brain-flash`, `mom-brain-pro`,
 /// `mom-expert-math-flash`.

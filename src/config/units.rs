@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// `"a"` or `["a", "b"]`; the list is ORed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
 pub enum OneOrMany<T> {
     One(T),
@@ -26,7 +26,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).ok_or_else(|| "expected a duration such as 250ms, 5s or 2m".to_owned())
 }
 
-/// Durations: `"250ms"`, `"5s"`, `"2m"`, `"1h"`, or a bare number of seconds.
+/// Durations: `"250ms"`, `"5s"`, `"2m"`, `"1h"`, `"7d"`, or a bare number of seconds.
 pub(super) mod duration {
     use std::time::Duration;
 
@@ -69,6 +69,7 @@ pub(super) mod duration {
             "s" => 1.0,
             "m" | "min" => 60.0,
             "h" => 3600.0,
+            "d" => 86_400.0,
             _ => return None,
         };
         Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()

@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::fault::{Key, Problem, suggest};
 use super::labels::{CATEGORIES, PII_LABELS};
-use super::{Action, Backend, Config, Explain, KeyDigest, Mind, Quality, ROLES};
+use super::{Action, Backend, Config, Explain, FORESEES, KeyDigest, Mind, Quality, ROLES};
 
 mod routes;
 
@@ -51,6 +51,7 @@ pub(super) fn validate(config: &Config, names: &Names) -> Vec<Problem> {
     checks.guard();
     checks.virtual_models();
     checks.keys();
+    checks.ledger();
     checks.telemetry();
     checks.problems
 }
@@ -122,8 +123,13 @@ impl Checks<'_> {
             let key = Key::of(&["minds", role]);
             if is_decoder(role) {
                 self.consulted(&key, mind);
+            } else if role == FORESEES {
+                let plain = Mind { model: mind.model.clone(), enabled: mind.enabled, ..Mind::default() };
+                if *mind != plain {
+                    self.fail(key.clone(), "this mind reads what others said: it takes `model` and `enabled` only");
+                }
             } else if !ROLES.contains(&role.as_str()) {
-                self.unknown(key.clone(), "role", role, ROLES.into_iter().chain(DECODER_ROLES));
+                self.unknown(key.clone(), "role", role, ROLES.into_iter().chain(DECODER_ROLES).chain([FORESEES]));
             } else if mind.when.is_some() || mind.routes.is_some() || mind.explain != Explain::Off {
                 let says = "write it in the section of a decoder, such as [minds.brain-pro]";
                 self.fail_and_say(
@@ -294,6 +300,20 @@ impl Checks<'_> {
                 self.fail(Key::of(&["keys", name, "sha256"]), format!("is the same key as \"{first}\""));
             }
         }
+    }
+
+    fn ledger(&mut self) {
+        let Some(ledger) = &self.config.ledger else { return };
+        let key = Key::of(&["ledger"]);
+        if ledger.path.as_os_str().is_empty() {
+            self.fail(key.and("path"), "expected the name of a file");
+        }
+        if let Some(premium) = &ledger.premium
+            && !self.config.backends.contains_key(premium)
+        {
+            self.unknown(key.and("premium"), "backend", premium, self.config.backends.keys().map(String::as_str));
+        }
+        self.positive(&key, &[("keep", ledger.keep.is_zero())]);
     }
 
     fn telemetry(&mut self) {

@@ -3,6 +3,7 @@
 //! A score says which prompts need the strong one. Ties are averaged: a few of many prompts with
 //! one score win their share of what all of them would.
 
+use super::Report;
 use super::stats::ratio;
 
 /// How well each model solved a prompt, 0..1.
@@ -47,6 +48,39 @@ pub fn point(pairs: &[Pair], sent: impl Fn(usize) -> bool, weights: &[f64]) -> O
     Some(Point { share: ratio(strong, total)?, solve_rate: ratio(solved, total)? })
 }
 
+/// A prompt with outcomes of both models.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub pair: Pair,
+    /// Higher: needs the strong model.
+    pub score: f64,
+    /// Characters of the prompt.
+    pub length: f64,
+}
+
+/// APGR, the share of calls to the strong model that wins back half and 80 % of the gap (CPT), and
+/// what length alone, the truth and chance come to.
+pub fn report(rows: &[Row]) -> Report {
+    let pairs: Vec<Pair> = rows.iter().map(|row| row.pair).collect();
+    let order = |score: fn(&Row) -> f64| Order::new(&pairs, &rows.iter().map(score).collect::<Vec<_>>());
+    let (ours, length, oracle) =
+        (order(|row| row.score), order(|row| row.length), order(|row| row.pair.strong - row.pair.weak));
+    let n = rows.len();
+    let mut report = Report::default();
+    report.set("n", n);
+    for (key, strong) in [("weak_quality", false), ("strong_quality", true)] {
+        report.metric(key, n, |weights| Some(point(&pairs, |_| strong, weights)?.solve_rate));
+    }
+    report.metric("apgr", n, |weights| ours.apgr(weights));
+    report.metric("cpt50", n, |weights| ours.cpt(0.5, weights));
+    report.metric("cpt80", n, |weights| ours.cpt(0.8, weights));
+    report.metric("length_apgr", n, |weights| length.apgr(weights));
+    report.metric("apgr_minus_length", n, |weights| Some(ours.apgr(weights)? - length.apgr(weights)?));
+    report.number("oracle_apgr", oracle.apgr(&vec![1.0; n]));
+    report.number("random_apgr", Some(0.5));
+    report
+}
+
 /// Prompts in the order in which a score sends them to the strong model. Weights count
 /// repetitions of a prompt.
 #[derive(Debug)]
@@ -84,6 +118,16 @@ impl<'a> Order<'a> {
             gain += more;
         }
         ratio(area, width * gain.max(0.0))
+    }
+
+    /// Call-performance threshold: the smallest share of prompts for the strong model that recovers `share` of the gap.
+    pub fn cpt(&self, share: f64, weights: &[f64]) -> Option<f64> {
+        let rate = |strong| Some(point(self.pairs, |_| strong, weights)?.solve_rate);
+        let (weak, strong) = (rate(false)?, rate(true)?);
+        if strong <= weak {
+            return None;
+        }
+        self.share_to_reach(weak + share * (strong - weak), weights)
     }
 
     /// Smallest share k/N of prompts, highest scores first, at which the mean solve rate reaches

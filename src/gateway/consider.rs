@@ -128,6 +128,11 @@ impl Considered {
         // Hundreds of numbers that explain nothing; `similar_to` is what routing reads.
         for verdict in verdicts.values_mut().filter_map(|verdict| verdict.as_object_mut()) {
             verdict.shift_remove("embedding");
+            if verdict.contains_key("near") {
+                // Of the candidates the trace says it anyway.
+                verdict.shift_remove("p_solve");
+                verdict.shift_remove("output_tokens");
+            }
         }
         let mut trace = Trace::new(request_id, config, &self.judgement, verdicts);
         trace.guard.clone_from(&self.enforcement.marks);

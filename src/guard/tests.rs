@@ -14,6 +14,7 @@ fn judgement(jailbreak: Given<Jailbreak>, pii: Given<Vec<Span>>) -> Judgement {
         pii,
         embedding: Given::Off,
         opinions: Vec::new(),
+        foresight: None,
         names: MindNames::default(),
         judged: Vec::new(),
         prompt_tokens: 0,

@@ -12,9 +12,9 @@ use tracing::Instrument as _;
 
 use super::headers::{self, Added};
 use super::intake::{self, Caller};
-use super::stream::Relayed;
+use super::stream::{Bill, Relayed};
 use super::{ApiError, own};
-use crate::config::{Backend, Config, LogFormat, Price};
+use crate::config::{Backend, Config, LogFormat};
 use crate::gateway::{Considered, Gateway, consider};
 use crate::guard::{Found, Outcome};
 use crate::openai::{Endpoint, View, refusal, rewrite};
@@ -37,15 +37,19 @@ pub(super) async fn embeddings(gateway: State<Arc<Gateway>>, request: Request) -
 /// Wraps a request in its record and its place among those in flight.
 async fn accept(State(gateway): State<Arc<Gateway>>, endpoint: Endpoint, request: Request) -> Response {
     let mut record = Record::new(Arc::clone(&gateway.metrics), endpoint.name(), own::request_id());
+    record.keep_in(gateway.book.clone());
+    record.premium = gateway.config.premium().map(|backend| backend.price);
+    record.policy_version.clone_from(&gateway.config.policy_version);
     let mut added = Added::default();
     added.set("x-mom-request-id", &record.request_id);
     let span = record.span().clone();
     let result = relay(&gateway, endpoint, request, &mut record, &mut added).instrument(span).await;
     let mut response = match result {
-        Ok(Reply::Relay(answer, permit)) => {
+        Ok(Reply::Relay { answer, permit, prompt_tokens }) => {
             record.status = answer.status.as_u16();
             let price = gateway.config.backends.get(&answer.backend).map(|backend| backend.price).unwrap_or_default();
-            return relayed(*answer, record, price, permit, &added);
+            let bill = Bill { price, prompt_tokens, minds: gateway.minds.clone() };
+            return relayed(*answer, record, bill, permit, &added);
         }
         Ok(Reply::Own(response)) => response,
         Err(error) => {
@@ -61,7 +65,12 @@ async fn accept(State(gateway): State<Arc<Gateway>>, endpoint: Endpoint, request
 
 /// What a request comes to.
 enum Reply {
-    Relay(Box<Answer>, tokio::sync::OwnedSemaphorePermit),
+    /// `prompt_tokens` as counted here.
+    Relay {
+        answer: Box<Answer>,
+        permit: tokio::sync::OwnedSemaphorePermit,
+        prompt_tokens: u64,
+    },
     Own(Response),
 }
 
@@ -113,7 +122,7 @@ async fn relay(
     added.set("x-mom-backend", &record.backend);
     added.set("x-mom-model", &record.model);
     let answer = sent?;
-    Ok(Reply::Relay(Box::new(answer), permit))
+    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens: considered.judgement.prompt_tokens })
 }
 
 /// Puts the verdicts and the decision into the record and the headers.
@@ -138,6 +147,7 @@ fn note(config: &Config, record: &mut Record, added: &mut Added, considered: &Co
     let reasons = match &considered.decision {
         Some(decision) => {
             record.route.clone_from(&decision.route);
+            record.propensity = Some(decision.propensity);
             decision.reasons.join(",")
         }
         None => considered.enforcement.outcome.stops().unwrap_or_default().to_owned(),
@@ -193,7 +203,7 @@ fn chosen(record: &mut Record, decision: &Decision, answer: &Answer) {
 fn relayed(
     answer: Answer,
     record: Record,
-    price: Price,
+    bill: Bill,
     permit: tokio::sync::OwnedSemaphorePermit,
     added: &Added,
 ) -> Response {
@@ -203,7 +213,7 @@ fn relayed(
     let events = text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/event-stream"));
     let mut headers: HeaderMap = headers::downstream(&answer.headers);
     added.apply(&mut headers);
-    let body = Relayed::new(answer.body, length, encoding, events, record, price, permit);
+    let body = Relayed::new(answer.body, length, encoding, events, record, bill, permit);
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = headers;

@@ -10,7 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::ApiError;
 use crate::config::Price;
-use crate::openai::usage::decoded;
+use crate::minds::Minds;
+use crate::openai::usage::{Said, decoded};
 use crate::openai::{Usage, sse};
 use crate::telemetry::{End, Record};
 use crate::upstream::{self, BodyError};
@@ -19,16 +20,26 @@ use crate::upstream::{self, BodyError};
 const MAX_READ: usize = 16 << 20;
 
 /// Relays an answer and finishes its record. Dropping it early is the client leaving.
-#[derive(Debug)]
 pub(super) struct Relayed {
     body: upstream::Body,
     length: Option<u64>,
     tap: Tap,
     record: Record,
-    price: Price,
+    bill: Bill,
+    /// What the model says, for when the backend does not tell how much that was.
+    said: Said,
     end: Ending,
     /// This request's place among those in flight, held until the last byte.
     _permit: OwnedSemaphorePermit,
+}
+
+/// What turns tokens into money.
+pub(super) struct Bill {
+    pub(super) price: Price,
+    /// As counted here.
+    pub(super) prompt_tokens: u64,
+    /// They have a tokenizer.
+    pub(super) minds: Minds,
 }
 
 #[derive(Debug)]
@@ -58,7 +69,7 @@ impl Relayed {
         encoding: Option<String>,
         events: bool,
         record: Record,
-        price: Price,
+        bill: Bill,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let tap = if events && encoding.is_none() {
@@ -66,7 +77,7 @@ impl Relayed {
         } else {
             Tap::Whole { encoding, chunks: Vec::new(), bytes: 0 }
         };
-        Self { body, length, tap, record, price, end: Ending::NotYet, _permit: permit }
+        Self { body, length, tap, record, bill, said: Said::default(), end: Ending::NotYet, _permit: permit }
     }
 
     fn listen(&mut self, data: &Bytes) {
@@ -75,7 +86,13 @@ impl Relayed {
             record.first_byte = Some(record.elapsed());
         }
         match &mut self.tap {
-            Tap::Events(reader) => reader.feed(data, |event| record.usage = Usage::from_json(event).or(record.usage)),
+            Tap::Events(reader) => {
+                let said = &mut self.said;
+                reader.feed(data, |event| match Usage::from_json(event) {
+                    Some(usage) => record.usage = Some(usage),
+                    None => said.hear(event),
+                });
+            }
             Tap::Whole { chunks, bytes, .. } => {
                 *bytes += data.len();
                 if *bytes <= MAX_READ {
@@ -91,10 +108,24 @@ impl Relayed {
         self.record.end = end;
         if let Tap::Whole { encoding, chunks, .. } = &mut self.tap {
             let whole = std::mem::take(chunks).concat();
-            self.record.usage = decoded(encoding.as_deref(), &whole).and_then(|json| Usage::from_json(&json));
+            let json = decoded(encoding.as_deref(), &whole);
+            self.record.usage = json.as_deref().and_then(Usage::from_json);
+            if let (None, Some(json)) = (self.record.usage, &json) {
+                self.said.hear(json);
+            }
         }
-        self.record.cost_usd =
-            self.record.usage.map(|usage| self.price.cost(usage.prompt, usage.cached, usage.completion));
+        self.settle();
+    }
+
+    /// What it cost, by the backend's own count or else by ours.
+    fn settle(&mut self) {
+        if self.record.usage.is_none() && self.record.status < 400 {
+            let completion = self.said.tokens(|text| self.bill.minds.count_tokens(text));
+            self.record.usage = Some(Usage { prompt: self.bill.prompt_tokens, completion, ..Usage::default() });
+            self.record.estimated = true;
+        }
+        let price = self.bill.price;
+        self.record.cost_usd = self.record.usage.map(|usage| price.cost(usage.prompt, usage.cached, usage.completion));
     }
 
     /// Says that the rest is missing, where the client can hear it, then ends the connection.
@@ -169,8 +200,8 @@ impl Drop for Relayed {
         }
         if Body::is_end_stream(&self.body) {
             self.finish(End::Complete);
-        } else if let Some(usage) = self.record.usage {
-            self.record.cost_usd = Some(self.price.cost(usage.prompt, usage.cached, usage.completion));
+        } else {
+            self.settle();
         }
     }
 }

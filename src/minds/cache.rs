@@ -220,6 +220,7 @@ mod tests {
             pii: Given::Verdict(spans),
             embedding: Given::Off,
             opinions: Vec::new(),
+            foresight: None,
             names: MindNames::default(),
             judged: vec![JudgedPart { message: 0, part: 0, tokens: 1, windows: 1, source: Source::User, normalised }],
             prompt_tokens: 1,

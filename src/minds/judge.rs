@@ -35,6 +35,9 @@ const INLINE_BYTES: usize = 1024;
 /// Longer requests are known by their windows only: hashing them whole would hold the caller up.
 const REMEMBERED_BYTES: usize = 256 * 1024;
 
+/// Counting the tokens of an answer takes no longer.
+const COUNTING: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// What a part costs beside its text, in bytes of text, roughly.
 const PART_BYTES: usize = 32;
 
@@ -57,7 +60,10 @@ impl Loaded {
                 Judgement { timings, ..Judgement::clone(&known) }
             }
             None => {
-                let (judgement, whole) = self.judge_anew(input, started).await;
+                let (mut judgement, whole) = self.judge_anew(Arc::clone(&input), started).await;
+                let judged = Instant::now();
+                judgement.foresight = self.quality.as_ref().and_then(|quality| quality.foresee(&input, &judgement));
+                judgement.timings.foresee = judged.elapsed();
                 if let Some(key) = key
                     && whole
                     && judgement.unavailable().next().is_none()
@@ -167,7 +173,7 @@ impl Loaded {
                 Task::Pii => {
                     judgement.pii.verdict().map(|spans| spans.iter().map(|span| span.score).fold(0.0, f32::max))
                 }
-                Task::Similarity | Task::Expert => None,
+                Task::Similarity | Task::Expert | Task::Quality => None,
             };
             if let Some(score) = score {
                 scores.observe(score);
@@ -239,6 +245,11 @@ impl Encoder {
             said
         };
         Ok((aside(bytes, deadline, conclude).await?, whole))
+    }
+
+    /// `None` where they cannot be counted.
+    pub(super) fn count_tokens(&self, text: &str) -> Option<usize> {
+        self.reader.tokenizer.count(text, Instant::now() + COUNTING).ok()
     }
 
     /// Of its most patient mind.
@@ -341,6 +352,7 @@ impl Judgement {
             pii: Given::Off,
             embedding: Given::Off,
             opinions: Vec::new(),
+            foresight: None,
             names,
             judged: Vec::new(),
             prompt_tokens: bytes.div_ceil(BYTES_PER_TOKEN) as u64,

@@ -23,6 +23,7 @@ use super::engine::{EngineError, Row, Runtime, Session, finite};
 use super::manifest::{BENIGN, Folder, Kind, ManifestError, Task};
 use super::merge::Thresholds;
 use super::patterns::Patterns;
+use super::quality::{self, Quality};
 use super::readable::Readable;
 use super::reading::{Reader, Reading};
 use super::tags::Tags;
@@ -67,6 +68,8 @@ pub(super) struct Loaded {
     pub(super) encoders: Vec<Arc<Encoder>>,
     /// Small bases before large ones.
     pub(super) decoders: Vec<Decoder>,
+    /// Foresees from what the others say.
+    pub(super) quality: Option<Quality>,
     pub(super) names: MindNames,
     /// Whole requests that were judged before, and the keys they are known by.
     pub(super) judged: Cache<Judgement>,
@@ -117,7 +120,7 @@ pub(super) fn load(
     for (role, mind) in minds {
         let name = if mind.model.is_empty() { crate::config::shipped(role) } else { mind.model.clone() };
         if !ROLES.contains(&role.as_str()) {
-            if mind.enabled {
+            if mind.enabled && role != quality::ROLE {
                 asked.push(asked_for(role, mind, &name, folders, &mut hashes)?);
             }
             continue;
@@ -141,9 +144,10 @@ pub(super) fn load(
     let mut loaded = Loaded {
         encoders: Vec::new(),
         decoders: Vec::new(),
-        names,
+        quality: None,
         judged: Cache::new(of_requests),
         seed: Seed::new(families.iter().flatten().flat_map(Chosen::identity)),
+        names,
         known: Arc::new(Cache::new(cache_bytes - of_requests)),
         metrics: Arc::default(),
         scores: Vec::new(),
@@ -169,6 +173,9 @@ pub(super) fn load(
             loaded.status.push((loaded.encoders.len() + loaded.decoders.len(), status));
         }
         loaded.decoders.push(decoder);
+    }
+    if let Some(mind) = minds.get(quality::ROLE).filter(|mind| mind.enabled) {
+        loaded.quality = Some(Quality::load(minds, mind, folders, &mut hashes)?);
     }
     Ok(loaded)
 }
@@ -226,7 +233,7 @@ fn name_of(names: &mut MindNames, task: Task) -> &mut Arc<str> {
         Task::Intent => &mut names.intent,
         Task::Jailbreak => &mut names.jailbreak,
         Task::Pii => &mut names.pii,
-        Task::Similarity | Task::Expert => &mut names.embedding,
+        Task::Similarity | Task::Expert | Task::Quality => &mut names.embedding,
     }
 }
 
@@ -449,7 +456,7 @@ fn heads(family: &[Chosen<'_>], outputs: &mut Vec<String>) -> Result<Heads, Load
                 heads.similarity = Some(SimilarityHead { limits, head, pooling, threshold, exemplars });
             }
             // Decoders have heads of another kind, and no role here.
-            Task::Expert => {}
+            Task::Expert | Task::Quality => {}
         }
     }
     Ok(heads)

@@ -34,11 +34,14 @@ pub struct Manifest {
     /// columns are `O, B-x, I-x, …` in label order.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// For `expert`: the models whose chance of solving the question it tells, in output order.
+    /// For `expert` and `quality`: the models whose chance of solving the question it tells, in output order.
     #[serde(default)]
     pub solvers: Vec<String>,
-    /// An encoder's graph; a decoder's head.
+    /// An encoder's graph; a decoder's head; a predictor's weights.
     pub graph: Graph,
+    /// For `quality`: the minds whose verdicts it reads, by role.
+    #[serde(default)]
+    pub reads: BTreeMap<String, MindName>,
     /// Decoders use the one of their base.
     #[serde(default)]
     pub tokenizer: Option<TokenizerFile>,
@@ -51,7 +54,9 @@ pub struct Manifest {
     /// A decoder that finds sentences which steer.
     #[serde(default)]
     pub steering: Option<Steering>,
-    /// Longest window, special tokens included; for a decoder, tokens of the question that it reads.
+    /// Longest window, special tokens included; for a decoder, tokens of the question that it reads;
+    /// nothing for a predictor.
+    #[serde(default)]
     pub max_tokens: usize,
     #[serde(default)]
     pub overlap_tokens: usize,
@@ -69,8 +74,10 @@ pub struct Manifest {
     #[serde(default)]
     pub roc: Vec<[f32; 3]>,
     /// Unicode scripts the mind was trained on.
+    #[serde(default)]
     pub scripts: Vec<String>,
     /// Share of unknown tokens beyond which a text is unreadable.
+    #[serde(default)]
     pub max_unknown_share: f32,
     /// Sha256 by path relative to the mind's folder.
     pub files: BTreeMap<String, String>,
@@ -89,6 +96,8 @@ pub struct Manifest {
 pub enum Kind {
     Encoder,
     Decoder,
+    /// Reads no text: it reads what other minds said.
+    Predictor,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -100,6 +109,8 @@ pub enum Task {
     Similarity,
     /// One field of knowledge: what part of it, how difficult, and who can solve it.
     Expert,
+    /// How well each model would answer.
+    Quality,
 }
 
 /// The language model under a decoder mind, and what it is told around the question.
@@ -191,6 +202,7 @@ impl Task {
             Self::Pii => "pii",
             Self::Similarity => "similarity",
             Self::Expert => "expert",
+            Self::Quality => "quality",
         }
     }
 }
@@ -304,9 +316,13 @@ impl Folder {
         let stands = match manifest.kind {
             Kind::Encoder => manifest.tokenizer.is_some() && manifest.decoder.is_none(),
             Kind::Decoder => manifest.tokenizer.is_none() && manifest.decoder.is_some(),
+            Kind::Predictor => manifest.tokenizer.is_none() && manifest.decoder.is_none(),
         };
         if !stands {
             return Some("an encoder has a `tokenizer`, a decoder has `decoder`, and neither has both".to_owned());
+        }
+        if (manifest.kind == Kind::Predictor) != (manifest.task == Task::Quality) {
+            return Some("kind `predictor` and task `quality` belong together".to_owned());
         }
         let tokenizer = manifest.tokenizer.as_ref().map(|tokenizer| &tokenizer.file);
         for file in tokenizer.into_iter().chain([&manifest.graph.file]) {
@@ -325,7 +341,11 @@ impl Folder {
         if let Some(file) = manifest.files.keys().find(|file| !self.inside(file)) {
             return Some(format!("`{file}` leads outside the models folder"));
         }
-        if manifest.max_tokens < 8 || manifest.overlap_tokens * 2 > manifest.max_tokens {
+        let reads_text = manifest.kind != Kind::Predictor;
+        if reads_text && manifest.scripts.is_empty() {
+            return Some("scripts lacks the scripts that it reads".to_owned());
+        }
+        if reads_text && manifest.max_tokens < 8 || manifest.overlap_tokens * 2 > manifest.max_tokens {
             return Some("max_tokens must be at least 8 and overlap_tokens at most half of it".to_owned());
         }
         if let Some((head, _)) = manifest.temperature.iter().find(|(_, value)| value.is_nan() || **value <= 0.0) {
@@ -359,6 +379,7 @@ impl Manifest {
             Task::Pii => (&["tags"], !self.labels.is_empty()),
             Task::Similarity => (&["embedding"], self.labels.is_empty()),
             Task::Expert => (&["domain", "difficulty"], !self.labels.is_empty()),
+            Task::Quality => (&["p_solve"], self.labels.is_empty()),
         };
         if !labelled {
             return Some(format!("the labels do not fit the task {}", self.task));
@@ -369,7 +390,7 @@ impl Manifest {
         if let Some(head) = heads.iter().find(|head| !self.graph.outputs.contains_key(**head)) {
             return Some(format!("graph.outputs lacks `{head}`"));
         }
-        let decides = !matches!(self.task, Task::Intent | Task::Expert);
+        let decides = !matches!(self.task, Task::Intent | Task::Expert | Task::Quality);
         if decides && !self.thresholds.contains_key(&self.task.to_string()) {
             return Some(format!("thresholds lacks `{}`", self.task));
         }
@@ -383,7 +404,7 @@ impl Manifest {
     /// The section of the configuration that this mind goes into.
     pub fn role(&self) -> String {
         match self.kind {
-            Kind::Encoder => self.task.role().to_owned(),
+            Kind::Encoder | Kind::Predictor => self.task.role().to_owned(),
             Kind::Decoder => self.name.role(),
         }
     }
@@ -406,6 +427,7 @@ impl fmt::Display for Task {
             Self::Pii => "pii",
             Self::Similarity => "similarity",
             Self::Expert => "expert",
+            Self::Quality => "quality",
         })
     }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::quality::{Foreseen, Foresight};
 use super::{
     COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, Judgement, Opined, Opinion, Place, Span, Stretch,
 };
@@ -17,7 +18,13 @@ pub fn verdicts_json(judgement: &Judgement) -> Map<String, Value> {
         (&names.embedding, given(&judgement.embedding, embedding)),
     ];
     let opinions = judgement.opinions.iter().map(|opinion| (&opinion.mind, self::opinion(opinion)));
-    verdicts.into_iter().chain(opinions).filter_map(|(name, verdict)| Some((name.to_string(), verdict?))).collect()
+    let foresight = judgement.foresight.iter().map(|foresight| (&foresight.mind, Some(self::foresight(foresight))));
+    verdicts
+        .into_iter()
+        .chain(foresight)
+        .chain(opinions)
+        .filter_map(|(name, verdict)| Some((name.to_string(), verdict?)))
+        .collect()
 }
 
 fn opinion(opinion: &Opinion) -> Option<Value> {
@@ -41,6 +48,17 @@ fn opined(opined: &Opined) -> Value {
         Opined::Intent(said) => intent(said),
         Opined::Expert(said) => expert(said),
     }
+}
+
+fn foresight(foresight: &Foresight) -> Value {
+    let mut out = json!({"difficulty": round(foresight.difficulty), "near": round(foresight.near)});
+    let by_model = |of: &dyn Fn(&Foreseen) -> Option<f32>| -> Map<String, Value> {
+        let known = foresight.models.iter().filter_map(|seen| Some((seen.model.to_string(), round(of(seen)?))));
+        known.collect()
+    };
+    out["p_solve"] = by_model(&|seen| Some(seen.quality)).into();
+    out["output_tokens"] = by_model(&|seen| seen.output_tokens).into();
+    out
 }
 
 fn expert(expert: &Expert) -> Value {
@@ -165,6 +183,7 @@ mod tests {
             pii: Given::Verdict(vec![Span { place, start: 3, end: 9, label: "PERSON".into(), score: 1.0 }]),
             embedding: Given::Unavailable(Unavailable::Deadline),
             opinions: Vec::new(),
+            foresight: None,
             names,
             judged: Vec::new(),
             prompt_tokens: 0,

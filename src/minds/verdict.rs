@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::sync::watch;
 
 use super::manifest::Task;
+use super::quality::Foresight;
 /// In score order.
 pub use crate::config::COMPLEXITIES;
 use crate::openai::judged::{Place, Source};
@@ -284,6 +285,8 @@ pub struct Judgement {
     pub embedding: Given<Embedding>,
     /// What decoders said that were asked, in the order in which they were.
     pub opinions: Vec<Opinion>,
+    /// How well each model would answer, where such a mind runs and had what it reads.
+    pub foresight: Option<Foresight>,
     /// As in `mom-brain-flash`.
     pub names: MindNames,
     pub judged: Vec<JudgedPart>,
@@ -337,7 +340,7 @@ impl Judgement {
             Task::Jailbreak => self.jailbreak.known().err(),
             Task::Pii => self.pii.known().err(),
             Task::Similarity => self.embedding.known().err(),
-            Task::Expert => None,
+            Task::Expert | Task::Quality => None,
         }
     }
 
@@ -376,6 +379,8 @@ pub struct Timings {
     pub queue: Duration,
     pub infer: Duration,
     pub total: Duration,
+    /// Foreseeing qualities, from what was said.
+    pub foresee: Duration,
     /// Asking decoders, after everything else.
     pub consult: Duration,
 }

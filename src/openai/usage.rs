@@ -60,6 +60,78 @@ impl Usage {
     }
 }
 
+/// What a model has said so far, as much of it as is needed to count its tokens.
+#[derive(Debug, Default)]
+pub struct Said {
+    kept: String,
+    chars: usize,
+}
+
+/// The beginning of a long answer stands for the rest.
+const KEPT: usize = 32 * 1024;
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(default, borrow)]
+    choices: Vec<Choice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default, borrow, alias = "message")]
+    delta: Option<Words<'a>>,
+    #[serde(default, borrow)]
+    text: Option<Cow<'a, str>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Words<'a> {
+    #[serde(default, borrow)]
+    content: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    reasoning_content: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(default, borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(default, borrow)]
+    arguments: Option<Cow<'a, str>>,
+}
+
+impl Said {
+    /// A whole JSON answer or one streamed chunk.
+    pub fn hear(&mut self, json: &[u8]) {
+        let Ok(answer) = serde_json::from_slice::<Answer<'_>>(json) else { return };
+        for Choice { delta, text } in answer.choices {
+            let Words { content, reasoning_content, tool_calls } = delta.unwrap_or_default();
+            let calls = tool_calls.into_iter().flatten().filter_map(|call| call.function?.arguments);
+            for part in [text, content, reasoning_content].into_iter().flatten().chain(calls) {
+                self.chars += part.chars().count();
+                if self.kept.len() < KEPT {
+                    self.kept.push_str(&part);
+                }
+            }
+        }
+    }
+
+    /// How many tokens that is, by a tokenizer's word on the beginning.
+    pub fn tokens(&self, count: impl Fn(&str) -> u64) -> u64 {
+        let kept = self.kept.chars().count();
+        if kept == 0 {
+            return 0;
+        }
+        (count(&self.kept) as f64 * self.chars as f64 / kept as f64).round() as u64
+    }
+}
+
 /// Most bytes a copy may grow to when it is unpacked.
 const MAX_DECODED: u64 = 16 << 20;
 
@@ -84,6 +156,25 @@ pub fn decoded<'a>(encoding: Option<&str>, body: &'a [u8]) -> Option<Cow<'a, [u8
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_said_is_counted_where_nobody_tells() {
+        let mut said = Said::default();
+        said.hear(br#"{"choices":[{"delta":{"role":"assistant","content":"Hello \u00e9"}}]}"#);
+        said.hear(br#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}}]}"#);
+        said.hear(br#"{"choices":[{"message":{"content":null,"reasoning_content":"so"}},{"text":"end"}]}"#);
+        for odd in [&b"[DONE]"[..], b"{\"choices\":3}", b"{}"] {
+            said.hear(odd);
+        }
+        assert_eq!(said.kept, "Hello \u{e9}{}soend");
+        assert_eq!(said.tokens(|text| text.chars().count() as u64), 14);
+        assert_eq!(Said::default().tokens(|_| 3), 0);
+        let long = format!(r#"{{"choices":[{{"text":"{}"}}]}}"#, "a".repeat(20_000));
+        let mut said = Said::default();
+        (0..10).for_each(|_| said.hear(long.as_bytes()));
+        assert!(said.kept.len() <= 60_000);
+        assert_eq!(said.tokens(|text| text.len() as u64 / 4), 50_000);
+    }
 
     #[test]
     fn reads_details_and_survives_null() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{BackendName, Policy, Prefer};
+use crate::config::{BackendName, Prefer};
 use crate::minds::{Given, Opined, Opinion};
 
 use super::rules::Facts;
@@ -15,7 +15,7 @@ pub(super) struct Outcome<'a> {
     pub(super) chosen: Option<&'a Candidate>,
     pub(super) order: &'a [BackendName],
     pub(super) unable: Option<Unable>,
-    pub(super) policy: &'a Policy,
+    pub(super) prefer: Prefer,
     pub(super) floor: Floor,
 }
 
@@ -72,14 +72,16 @@ impl Outcome<'_> {
         if self.floor != Floor::None && !chosen.reaches_floor {
             reasons.push("floor_unmet");
         }
+        reasons.extend((!chosen.affordable).then_some("budget_unmet"));
         reasons.push(self.manner(chosen, candidates).code());
         reasons
     }
 
     fn manner(&self, chosen: &Candidate, candidates: &[Candidate]) -> Manner {
-        match (self.policy.prefer, self.floor) {
+        match (self.prefer, self.floor) {
             _ if candidates.len() == 1 => Manner::OnlyCandidate,
             _ if candidates.iter().filter(|candidate| candidate.eligible).count() == 1 => Manner::OnlyAble,
+            _ if !chosen.affordable => Manner::Cheapest,
             (Prefer::Cost, Floor::At(_)) if chosen.reaches_floor => Manner::CheapestGoodEnough,
             (Prefer::Cost, Floor::None) => Manner::Cheapest,
             _ => Manner::BestQuality,
@@ -107,6 +109,9 @@ impl Outcome<'_> {
             (Manner::Cheapest | Manner::CheapestGoodEnough, _) => write!(sentence, "is the cheapest candidate"),
             (Manner::BestQuality, _) => write!(sentence, "has the best predicted quality"),
         };
+        if !chosen.affordable {
+            sentence.push_str(", and beyond the budget");
+        }
         if self.floor != Floor::None && !chosen.reaches_floor {
             let _ = write!(sentence, ", though it is not known to reach the quality floor");
         }

@@ -10,11 +10,15 @@ use crate::minds::Intent;
 /// (the share of 29 models that fail): below 0.34, below 0.67, and the rest.
 const OUTPUT_TOKENS: [f64; 3] = [61.0, 107.0, 177.0];
 
-/// How many tokens the answer will have. No backend writes more than the client allows.
-pub(super) fn output_tokens(intent: Option<&Intent>, max_output_tokens: Option<u64>) -> f64 {
-    let expected = match intent.and_then(|intent| intent.complexity) {
-        Some(complexity) => complexity.iter().zip(OUTPUT_TOKENS).map(|(&p, tokens)| f64::from(p) * tokens).sum(),
-        None => OUTPUT_TOKENS.iter().sum::<f64>() / 3.0,
+/// How many tokens the answer will have: as foreseen for this backend, else as complexity has it. No backend
+/// writes more than the client allows.
+pub(super) fn output_tokens(foreseen: Option<f64>, intent: Option<&Intent>, max_output_tokens: Option<u64>) -> f64 {
+    let expected = match (foreseen, intent.and_then(|intent| intent.complexity)) {
+        (Some(tokens), _) => tokens,
+        (None, Some(complexity)) => {
+            complexity.iter().zip(OUTPUT_TOKENS).map(|(&p, tokens)| f64::from(p) * tokens).sum()
+        }
+        (None, None) => OUTPUT_TOKENS.iter().sum::<f64>() / 3.0,
     };
     max_output_tokens.map_or(expected, |most| expected.min(most as f64))
 }

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use serde::{Serialize, Serializer};
 
 use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, QualityTable};
+use crate::minds::quality::Foreseen;
 use crate::minds::{Given, Intent};
 
 use super::rules::Facts;
@@ -28,6 +29,9 @@ pub struct Candidate {
     pub(super) unable: Option<Unable>,
     #[serde(skip)]
     pub(super) reaches_floor: bool,
+    /// Predicted to cost no more than the route's budget has for one request.
+    #[serde(skip)]
+    pub(super) affordable: bool,
     /// Expected quality before reading the request. Orders what is otherwise unknown; never reported.
     #[serde(skip)]
     prior: Option<f64>,
@@ -78,15 +82,22 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     let Taken { route, clause, missing } = taken;
     let policy = &route.policy;
     let source = Source::of(facts, &route.candidates, policy);
+    let far = source == Source::Outcomes && route.candidates.iter().any(|name| is_far(facts, name));
     let floor = floor(facts, policy, source);
     let mut candidates: Vec<Candidate> =
         route.candidates.iter().map(|name| weigh(facts, name, policy, source, availability)).collect();
     for candidate in &mut candidates {
         candidate.compare(floor);
+        candidate.afford(policy);
     }
+    // A budget is there to be used: without a floor it buys the best.
+    let prefer = match (policy.max_usd_per_1k_requests, floor) {
+        (Some(_), Floor::None) => Prefer::Quality,
+        _ => policy.prefer,
+    };
     let mut ranked: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.eligible).collect();
     // The sort is stable: equals keep the configured order.
-    ranked.sort_by(|a, b| preference(policy.prefer, a, b));
+    ranked.sort_by(|a, b| preference(prefer, a, b));
     let fallback: Vec<Candidate> = route
         .fallback
         .iter()
@@ -96,41 +107,70 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     let mut order: Vec<BackendName> = ranked.iter().map(|candidate| candidate.backend.clone()).collect();
     order.extend(fallback.iter().filter(|candidate| candidate.eligible).map(|candidate| candidate.backend.clone()));
     let unable = if order.is_empty() { gravest(candidates.iter().chain(&fallback)) } else { None };
-    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, policy, floor };
+    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, prefer, floor };
     let mut reasons = explain::consulted(facts);
     reasons.extend(missing);
-    reasons.extend((source == Source::Expert).then_some("expert_quality"));
+    reasons.extend(source.code());
+    reasons.extend(far.then_some("far_from_outcomes"));
     reasons.extend(outcome.reasons(&candidates));
     let sentence = outcome.sentence(facts, &route.name, &clause, &candidates);
     candidates.extend(fallback);
     Decision { route: route.name.clone(), clause, candidates, order, unable, reasons, sentence, propensity: 1.0 }
 }
 
+/// Below this nearness to known outcomes the trace says that it is mostly difficulty that speaks.
+const NEAR: f32 = 0.5;
+
 /// Who says how good a backend's answer will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     /// `[quality]`, by what the request is about.
     Table,
+    /// Outcomes of prompts like this one; `[quality]` for backends that have none.
+    Outcomes,
     /// The expert that was asked, from the question itself.
     Expert,
 }
 
 impl Source {
-    /// The expert where it knows all that are compared: its numbers and the table's are not alike.
+    /// The expert where it knows all that are compared: its numbers and the table's are not alike. Outcomes
+    /// where any are known of those.
     fn of(facts: &Facts<'_>, candidates: &[BackendName], policy: &Policy) -> Self {
-        let yardstick = policy.quality_of.iter().map(|of| &of.backend);
-        match candidates.iter().chain(yardstick).all(|name| solves(facts, name).is_some()) {
-            true => Self::Expert,
-            false => Self::Table,
+        let compared = || candidates.iter().chain(policy.quality_of.iter().map(|of| &of.backend));
+        if compared().all(|name| solves(facts, name).is_some()) {
+            Self::Expert
+        } else if compared().any(|name| foreseen(facts, name).is_some()) {
+            Self::Outcomes
+        } else {
+            Self::Table
+        }
+    }
+
+    fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Table => None,
+            Self::Outcomes => Some("foreseen_quality"),
+            Self::Expert => Some("expert_quality"),
         }
     }
 
     fn predict(self, facts: &Facts<'_>, name: &str) -> Option<f64> {
+        let table = || predict(facts.config.quality.get(name)?, &facts.judgement.reading());
         match self {
-            Self::Table => predict(facts.config.quality.get(name)?, &facts.judgement.reading()),
+            Self::Table => table(),
+            Self::Outcomes => foreseen(facts, name).map(|seen| f64::from(seen.quality)).or_else(table),
             Self::Expert => solves(facts, name),
         }
     }
+}
+
+/// Its outcomes are of other prompts than this one.
+fn is_far(facts: &Facts<'_>, name: &str) -> bool {
+    foreseen(facts, name).is_some_and(|seen| seen.near < NEAR)
+}
+
+fn foreseen<'a>(facts: &Facts<'a>, name: &str) -> Option<&'a Foreseen> {
+    facts.judgement.foresight.as_ref()?.of(facts.config.measured_as(name))
 }
 
 fn solves(facts: &Facts<'_>, name: &str) -> Option<f64> {
@@ -147,7 +187,8 @@ fn weigh(
 ) -> Candidate {
     let intent = facts.judgement.reading();
     let table = facts.config.quality.get(name);
-    let output = price::output_tokens(intent.verdict().copied(), facts.features.max_output_tokens);
+    let length = foreseen(facts, name).and_then(|seen| seen.output_tokens).map(f64::from);
+    let output = price::output_tokens(length, intent.verdict().copied(), facts.features.max_output_tokens);
     let (cost, unable) = match facts.config.backends.get(name) {
         Some(backend) => {
             let cost = backend.price.predict(facts.features.prompt_tokens, output);
@@ -168,6 +209,7 @@ fn weigh(
         why: why.unwrap_or_default(),
         unable,
         reaches_floor: false,
+        affordable: true,
         prior: table.map(|table| table.default.worst()),
     }
 }
@@ -265,13 +307,24 @@ impl Candidate {
             (Floor::Unknown, _) => "the quality floor is unknown".to_owned(),
         };
     }
+
+    fn afford(&mut self, policy: &Policy) {
+        let Some(usd) = policy.max_usd_per_1k_requests else { return };
+        self.affordable = self.predicted_cost_usd * 1000.0 <= usd;
+        if self.unable.is_none() && !self.affordable {
+            self.why = format!("over the budget of ${usd} for 1,000 requests");
+        }
+    }
 }
 
-/// `Less` is preferred. A cost preference holds among those that reach the floor; below it
+/// `Less` is preferred. Within the budget comes before beyond it, and there the cheapest is best. A cost preference holds among those that reach the floor; below it
 /// the better one comes first.
 fn preference(prefer: Prefer, a: &Candidate, b: &Candidate) -> Ordering {
     let cheaper = a.predicted_cost_usd.total_cmp(&b.predicted_cost_usd);
     let better = || by_quality(b.predicted_quality, a.predicted_quality).then_with(|| by_quality(b.prior, a.prior));
+    if !(a.affordable && b.affordable) {
+        return b.affordable.cmp(&a.affordable).then(cheaper);
+    }
     match prefer {
         Prefer::Quality => better().then(cheaper),
         Prefer::Cost => b

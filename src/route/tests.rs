@@ -8,6 +8,7 @@ use super::*;
 use crate::minds::{Embedding, Given, Intent, Jailbreak, MindNames, Span, Timings, Unavailable};
 
 mod decoders;
+mod outcomes;
 
 const BACKENDS: &str = r#"
 [backends.cheap]
@@ -61,6 +62,7 @@ fn judged(intent: Given<Intent>) -> Judgement {
         pii: Given::Verdict(Vec::new()),
         embedding: Given::Off,
         opinions: Vec::new(),
+        foresight: None,
         names: MindNames::default(),
         judged: Vec::new(),
         prompt_tokens: 50,

@@ -70,6 +70,9 @@ impl Trace {
         trace.time("queue", timings.queue);
         trace.time("infer", timings.infer);
         trace.time("judge", timings.total);
+        if judgement.foresight.is_some() {
+            trace.time("foresee", timings.foresee);
+        }
         if !judgement.opinions.is_empty() {
             trace.time("consult", timings.consult);
         }

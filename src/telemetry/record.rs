@@ -2,7 +2,7 @@
 //! written exactly once: when it is dropped, however the request ended.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::Span;
 use tracing::field::Empty;
@@ -10,6 +10,8 @@ use tracing::field::Empty;
 use super::metrics::{
     BackendLabel, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels, VerdictLabels,
 };
+use super::{Book, Entry};
+use crate::config::Price;
 use crate::openai::Usage;
 
 /// How a request ended.
@@ -63,6 +65,13 @@ pub struct Record {
     pub end: End,
     /// The decision trace as JSON, for the JSON log.
     pub trace: Option<String>,
+    /// The usage was counted here: the backend did not tell.
+    pub estimated: bool,
+    pub policy_version: String,
+    pub propensity: Option<f64>,
+    /// Of the backend that savings are told against.
+    pub premium: Option<Price>,
+    book: Option<Book>,
     /// A try is under way.
     waiting: bool,
 }
@@ -98,7 +107,40 @@ impl Record {
             tries: 0,
             end: End::default(),
             trace: None,
+            estimated: false,
+            policy_version: String::new(),
+            propensity: None,
+            premium: None,
+            book: None,
             waiting: false,
+        }
+    }
+
+    /// Will be entered here when it is done.
+    pub fn keep_in(&mut self, book: Option<Book>) {
+        self.book = book;
+    }
+
+    fn entry(&self, status: u16) -> Entry {
+        let premium = |usage: Usage| Some(self.premium?.cost(usage.prompt, usage.cached, usage.completion));
+        Entry {
+            at: SystemTime::now(),
+            request_id: self.request_id.clone(),
+            endpoint: self.endpoint,
+            key: self.key.clone(),
+            route: self.route.clone(),
+            backend: self.backend.clone(),
+            model: self.model.clone(),
+            category: self.category.clone(),
+            reasons: self.reasons.clone(),
+            policy_version: self.policy_version.clone(),
+            propensity: self.propensity,
+            status,
+            end: self.end.as_str(),
+            usage: self.usage,
+            estimated: self.estimated,
+            cost_usd: self.cost_usd,
+            premium_usd: self.usage.and_then(premium),
         }
     }
 
@@ -203,6 +245,9 @@ impl Drop for Record {
         }
         self.count(status);
         self.trace(status);
+        if let Some(book) = self.book.take() {
+            book.enter(self.entry(status));
+        }
         tracing::info!(
             target: "mom::request",
             parent: &self.span,

@@ -22,6 +22,8 @@ mod fidelity;
 mod guard;
 mod headers;
 mod import;
+mod ledger;
+mod outcomes;
 mod providers;
 mod resilience;
 mod routing;

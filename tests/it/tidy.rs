@@ -10,15 +10,21 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["gateway", "http", "shutdown", "demo", "bench"],
-    &["guard", "route", "upstream", "minds", "learn"],
+    &["guard", "route", "upstream", "minds", "learn", "ledger"],
     &["telemetry"],
     &["openai", "config", "eval"],
 ];
 
 /// `guard` and `route` read verdicts. The gateway builds the listeners, whose handlers ask
 /// it for its parts.
-const NEIGHBOURS: &[(&str, &str)] =
-    &[("guard", "minds"), ("route", "minds"), ("upstream", "route"), ("gateway", "http"), ("http", "gateway")];
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("guard", "minds"),
+    ("route", "minds"),
+    ("learn", "minds"),
+    ("upstream", "route"),
+    ("gateway", "http"),
+    ("http", "gateway"),
+];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

@@ -21,7 +21,7 @@ impl Question {
             _ if harm => Err(Failure::new(format!("{name} does not say whether a person asks for something harmful"))),
             Task::Jailbreak => Ok(Self::Jailbreak),
             Task::Pii => Ok(Self::Pii),
-            Task::Intent | Task::Similarity | Task::Expert => {
+            Task::Intent | Task::Similarity | Task::Expert | Task::Quality => {
                 Err(Failure::new(format!("{name} is no guard: benign requests say nothing about a threshold of it")))
             }
         }

@@ -73,14 +73,15 @@ impl Checks<'_> {
     }
 
     fn policy(&mut self, key: &Key, route: &Route) {
-        let Policy { min_quality, max_cost, quality_of, prefer: _ } = &route.policy;
+        let Policy { min_quality, max_cost, max_usd_per_1k_requests, quality_of, prefer: _ } = &route.policy;
+        let foresees = self.config.foresees();
         if let Some(floor) = min_quality {
             self.within(key.and("min_quality"), *floor, 0.0, 1.0);
             // A misspelt table is reported as such.
             let misspelt = !self.names.quality.is_subset(&self.names.backends);
             let known = |candidate: &BackendName| self.names.quality.contains(candidate);
-            if !misspelt && !route.candidates.is_empty() && !route.candidates.iter().any(known) {
-                let example = "add [quality.BACKEND], or remove min_quality";
+            if !foresees && !misspelt && !route.candidates.is_empty() && !route.candidates.iter().any(known) {
+                let example = "add [quality.BACKEND] or [minds.quality], or remove min_quality";
                 self.fail_and_say(
                     key.and("min_quality"),
                     "no candidate has a [quality] table to reach it with",
@@ -93,11 +94,16 @@ impl Checks<'_> {
         {
             self.fail(key.and("max_cost"), "must be USD per request, more than 0");
         }
+        if let Some(usd) = max_usd_per_1k_requests
+            && (!usd.is_finite() || *usd <= 0.0)
+        {
+            self.fail(key.and("max_usd_per_1k_requests"), "must be USD for a thousand requests, more than 0");
+        }
         if let Some(of) = quality_of {
             let key = key.and("quality_of");
             self.within(key.and("share"), of.share, 0.0, 1.0);
             self.backend_name(key.and("backend"), &of.backend);
-            if self.names.backends.contains(&of.backend) && !self.names.quality.contains(&of.backend) {
+            if !foresees && self.names.backends.contains(&of.backend) && !self.names.quality.contains(&of.backend) {
                 let add = format!("add [quality.{}]", of.backend);
                 self.fail_and_say(key.and("backend"), format!("\"{}\" has no [quality] table", of.backend), add);
             }

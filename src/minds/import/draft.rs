@@ -21,7 +21,7 @@ use crate::minds::reading::Reader;
 /// Operating points until `mom calibrate` or the user sets better ones.
 pub(super) fn threshold(task: Task, asked: Option<f32>) -> Result<Option<f32>, ImportError> {
     let (lowest, usual) = match task {
-        Task::Intent | Task::Expert => return Ok(None),
+        Task::Intent | Task::Expert | Task::Quality => return Ok(None),
         Task::Jailbreak | Task::Pii => (0.0, 0.5),
         Task::Similarity => (-1.0, 0.8),
     };
@@ -65,6 +65,7 @@ impl Draft<'_> {
             Task::Pii => "tags",
             Task::Similarity => "embedding",
             Task::Expert => "domain",
+            Task::Quality => "p_solve",
         };
         let mut graph = json!({"file": graph_name(&self.source.graph), "outputs": {head: output.name}});
         if let Some(Pooling { by, width }) = pooling {

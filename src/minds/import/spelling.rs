@@ -127,6 +127,7 @@ pub(super) fn meaning(task: Task, theirs: &[String]) -> Result<Meaning, String> 
         Task::Pii => personal(theirs)?,
         Task::Similarity => Meaning::default(),
         Task::Expert => return Err("an expert is a decoder, which is trained, not imported".to_owned()),
+        Task::Quality => return Err("`mom calibrate train` makes such a mind".to_owned()),
     };
     match meaning.labels.iter().find(|label| !fits_a_header(label)) {
         None => Ok(meaning),

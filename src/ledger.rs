@@ -1,0 +1,131 @@
+//! The ledger: what every request cost, in an SQLite file. Written by a thread of its own, off the request path,
+//! several requests a transaction; a process that is killed loses what was not written yet, less than a second.
+//!
+//! A disk that is full or a file that is locked stops no request. What could not be written is tried again; what has
+//! to be given up is counted, and the count stands in the file once it can be written again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+mod store;
+mod summary;
+
+pub use store::{LedgerError, Store};
+pub use summary::{By, Line, Summary, csv, jsonl};
+
+use crate::config;
+use crate::telemetry::{Book, Entry};
+
+/// How long an entry may wait for company.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Most entries of a transaction, and most that wait while nothing can be written.
+const TOGETHER: usize = 512;
+const WAITING: usize = 16_384;
+
+/// How often old requests are removed.
+const TIDY: Duration = Duration::from_secs(3600);
+
+/// How long a failed write waits before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A ledger that is written to, until it is closed.
+#[derive(Debug)]
+pub struct Ledger {
+    book: Book,
+    ending: Arc<AtomicBool>,
+    writer: JoinHandle<()>,
+}
+
+impl Ledger {
+    /// Opens the file, makes it where it is not there, and starts the thread that writes.
+    pub fn open(config: &config::Ledger) -> Result<Self, LedgerError> {
+        let store = Store::open(&config.path)?;
+        let (entries, arriving) = sync_channel(WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let book = Book { entries, lost: Arc::clone(&lost) };
+        let ending = Arc::new(AtomicBool::new(false));
+        let (keep, end) = (config.keep, Arc::clone(&ending));
+        let work = move || write(store, &arriving, &lost, &end, keep);
+        let writer = thread::Builder::new().name("mom-ledger".to_owned()).spawn(work).map_err(LedgerError::Thread)?;
+        Ok(Self { book, ending, writer })
+    }
+
+    /// Where requests write themselves down.
+    pub fn book(&self) -> Book {
+        self.book.clone()
+    }
+
+    /// Writes what is left. Blocks until it is written.
+    pub fn close(self) {
+        self.ending.store(true, Ordering::Relaxed);
+        let _ = self.writer.join();
+    }
+}
+
+/// Writes until the ledger is closed.
+fn write(mut store: Store, arriving: &Receiver<Entry>, lost: &AtomicU64, ending: &AtomicBool, keep: Duration) {
+    let (mut waiting, mut open, mut tidied, mut failing): (Vec<Entry>, _, Option<SystemTime>, _) =
+        (Vec::new(), true, None, false);
+    while open || !waiting.is_empty() {
+        // Before the last look: what came before the end was asked for is written.
+        let last = ending.load(Ordering::Relaxed);
+        open &= collect(arriving, &mut waiting) && !last;
+        let missed = lost.swap(0, Ordering::Relaxed);
+        if waiting.is_empty() && missed == 0 {
+            continue;
+        }
+        match store.write(&waiting, missed) {
+            Ok(()) => {
+                waiting.clear();
+                if failing {
+                    tracing::info!("the ledger can be written again");
+                }
+                failing = false;
+            }
+            Err(error) => {
+                lost.fetch_add(missed, Ordering::Relaxed);
+                if !failing {
+                    tracing::error!(%error, waiting = waiting.len(), "the ledger cannot be written; it is tried again");
+                }
+                failing = true;
+                if !open {
+                    tracing::error!(entries = waiting.len(), "the ledger could not be written before the end");
+                    return;
+                }
+                thread::sleep(RETRY);
+            }
+        }
+        let due = tidied.is_none_or(|at| at.elapsed().map_or(true, |since| since > TIDY));
+        if due && !failing {
+            tidied = Some(SystemTime::now());
+            if let Err(error) = store.remove_older(keep) {
+                tracing::warn!(%error, "old requests stay in the ledger for now");
+            }
+        }
+    }
+}
+
+/// Takes what arrives within [`LINGER`] of the first; false when nothing more will.
+fn collect(arriving: &Receiver<Entry>, waiting: &mut Vec<Entry>) -> bool {
+    match arriving.recv_timeout(LINGER) {
+        Ok(entry) => waiting.push(entry),
+        Err(RecvTimeoutError::Timeout) => return true,
+        Err(RecvTimeoutError::Disconnected) => return false,
+    }
+    let until = tokio::time::Instant::now() + LINGER;
+    while waiting.len() < TOGETHER {
+        match arriving.recv_timeout(until.saturating_duration_since(tokio::time::Instant::now())) {
+            Ok(entry) => waiting.push(entry),
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::openai::Usage;
+
+fn entry(id: &str, at: SystemTime) -> Entry {
+    Entry {
+        at,
+        request_id: id.to_owned(),
+        endpoint: "chat_completions",
+        key: Some("team".to_owned()),
+        route: "main".to_owned(),
+        backend: "cheap".to_owned(),
+        model: "small".to_owned(),
+        category: "math".to_owned(),
+        reasons: "cheapest".to_owned(),
+        policy_version: "1".to_owned(),
+        propensity: Some(1.0),
+        status: 200,
+        end: "complete",
+        usage: Some(Usage { prompt: 10, cached: 4, completion: 5, reasoning: 2 }),
+        estimated: false,
+        cost_usd: Some(0.25),
+        premium_usd: Some(1.0),
+    }
+}
+
+fn open(path: &Path) -> Ledger {
+    Ledger::open(&config::Ledger { path: path.to_owned(), premium: None, keep: Duration::from_secs(3600) }).unwrap()
+}
+
+fn all(path: &Path) -> Summary {
+    Store::open_existing(path).unwrap().summary(None, SystemTime::UNIX_EPOCH).unwrap()
+}
+
+fn until(what: impl Fn() -> bool) {
+    let started = tokio::time::Instant::now();
+    while !what() {
+        assert!(started.elapsed() < Duration::from_secs(10), "it took too long");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_entered_adds_up_and_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let now = SystemTime::now();
+    ledger.book().enter(entry("a", now));
+    ledger.book().enter(Entry { backend: "dear".to_owned(), cost_usd: Some(1.0), estimated: true, ..entry("b", now) });
+    ledger.book().enter(Entry {
+        backend: String::new(),
+        usage: None,
+        cost_usd: None,
+        premium_usd: None,
+        status: 400,
+        ..entry("c", now)
+    });
+    // Nobody asked for the end: it is written within a second all the same.
+    until(|| all(&path).lines.first().is_some_and(|line| line.requests == 3));
+    let line = &all(&path).lines[0];
+    assert_eq!(
+        (line.cost_usd, line.premium_usd, line.saved_usd(), line.estimated, line.unpriced),
+        (1.25, 2.0, 0.75, 1, 0)
+    );
+    assert_eq!((line.prompt_tokens, line.cached_tokens, line.completion_tokens), (20, 8, 10));
+    ledger.book().enter(entry("d", now));
+    ledger.close();
+    let by = Store::open_existing(&path).unwrap().summary(Some(By::Backend), SystemTime::UNIX_EPOCH).unwrap();
+    let names: Vec<(&str, u64)> = by.lines.iter().map(|line| (line.name.as_str(), line.requests)).collect();
+    assert_eq!(names, [("dear", 1), ("cheap", 2), ("", 1)]);
+}
+
+#[test]
+fn a_locked_file_is_written_when_it_is_free_again_and_the_gap_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    ledger.book().enter(entry("a", SystemTime::now()));
+    // As if there had been no room for this many.
+    ledger.book().lost.fetch_add(7, Ordering::Relaxed);
+    thread::sleep(Duration::from_millis(2600));
+    assert_eq!(all(&path).lines, []);
+    other.execute_batch("ROLLBACK").unwrap();
+    until(|| all(&path) != Summary::default());
+    assert_eq!((all(&path).lines[0].requests, all(&path).lost), (1, 7));
+    ledger.close();
+}
+
+#[test]
+fn old_requests_go_and_a_clock_that_jumps_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let hours = |count: u64| Duration::from_secs(count * 3600);
+    let now = SystemTime::now();
+    ledger.book().enter(entry("old", now - hours(2)));
+    ledger.book().enter(entry("before 1970", SystemTime::UNIX_EPOCH - hours(1)));
+    ledger.book().enter(entry("tomorrow", now + hours(24)));
+    ledger.book().enter(entry("now", now));
+    // The same request twice counts once.
+    ledger.book().enter(entry("now", now));
+    ledger.close();
+    let mut left = Vec::new();
+    let store = Store::open_existing(&path).unwrap();
+    let each = |_: &[&str], values: Vec<serde_json::Value>| {
+        left.push(values[0].clone());
+        Ok(())
+    };
+    store.each(SystemTime::UNIX_EPOCH, each).unwrap().unwrap();
+    assert_eq!(left, ["now", "tomorrow"]);
+    let days = store.summary(Some(By::Day), SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(days.lines.len(), 2);
+}
+
+#[test]
+fn other_files_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    assert!(Store::open_existing(&path).unwrap_err().to_string().ends_with("ledger.db: there is no ledger"));
+    std::fs::write(&path, "this is a letter, not a ledger; it goes on for a while").unwrap();
+    assert!(Store::open(&path).unwrap_err().to_string().contains("ledger.db: "));
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    assert!(Store::open(&path).unwrap_err().to_string().contains("a ledger of version 7"));
+    assert!(Store::open(&folder.path().join("none/ledger.db")).is_err());
+}
+
+#[test]
+fn fields_survive_as_csv() {
+    let mut out = Vec::new();
+    csv(&mut out, &["a,b".into(), "say \"x\"".into(), serde_json::Value::Null, 1.5.into(), "=1+1".into()]).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "\"a,b\",\"say \"\"x\"\"\",,1.5,'=1+1\r\n");
+}
