@@ -56,6 +56,17 @@ def main() -> None:
                     "apgr_minus_length_ci95", "oracle_apgr")
             return {key: said[key] for key in keys}
 
+        (models / "mom-quality-flash").symlink_to((HERE.parent / "models/onnx/mom-quality-flash").resolve())
+        for path in files:
+            held = path.with_name(path.name.replace(".jsonl", "_held_out.jsonl"))
+            out[held.name] = ask(read(held), *PAIRS[path])
+            print(held.name, json.dumps(out[held.name]), flush=True)
+        if args.shared:
+            for name in ("routerbench_mbpp.jsonl", "routerbench_winogrande.jsonl.gz"):
+                pair = ("mistralai/mixtral-8x7b-chat=mixtral-8x7b-instruct-v0.1", "gpt-4-1106-preview")
+                out[name] = ask(read(args.shared / "routing" / name), *pair)
+                print(name, json.dumps(out[name]), flush=True)
+        (models / "mom-quality-flash").unlink()
         for name, without in left_out.items():
             parts = []
             for path, rows in files.items():
@@ -67,17 +78,6 @@ def main() -> None:
                 held = [row for row in rows if without(row)]
                 out[f"{name}: {path.name}"] = ask(held, *PAIRS[path])
                 print(name, path.name, json.dumps(out[f"{name}: {path.name}"]), flush=True)
-        (models / "mom-quality-flash").rename(folder / "old")
-        (models / "mom-quality-flash").symlink_to((HERE.parent / "models/onnx/mom-quality-flash").resolve())
-        for path in files:
-            held = path.with_name(path.name.replace(".jsonl", "_held_out.jsonl"))
-            out[held.name] = ask(read(held), *PAIRS[path])
-            print(held.name, json.dumps(out[held.name]), flush=True)
-        if args.shared:
-            for name in ("routerbench_mbpp.jsonl", "routerbench_winogrande.jsonl.gz"):
-                pair = ("mistralai/mixtral-8x7b-chat=mixtral-8x7b-instruct-v0.1", "gpt-4-1106-preview")
-                out[name] = ask(read(args.shared / "routing" / name), *pair)
-                print(name, json.dumps(out[name]), flush=True)
     print(json.dumps(out, indent=1))
 
 

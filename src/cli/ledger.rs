@@ -16,7 +16,7 @@ use crate::ledger::{By, LedgerError, Line, Store, Summary, csv, jsonl};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The configuration whose [ledger] is read.
+    /// The configuration whose `[ledger]` is read.
     #[arg(long, default_value = "config.toml", value_name = "FILE")]
     config: PathBuf,
     /// Read this file instead.

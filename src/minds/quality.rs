@@ -1,5 +1,5 @@
 //! How well each model would answer, foreseen from what the flash minds made of a prompt: no
-//! pass of its own, some tens of microseconds.
+//! pass of its own, a fraction of a millisecond.
 //!
 //! Two parts. What transfers: one difficulty for all models, linear in the prompt's structure, its
 //! complexity and its meaning, and a logistic line per model over it. What does not: near the prompts

@@ -271,6 +271,7 @@ impl Drop for Record {
             cached_tokens = self.usage.map(|usage| usage.cached),
             completion_tokens = self.usage.map(|usage| usage.completion),
             cost_usd = self.cost_usd,
+            estimated = self.estimated.then_some(true),
             trace = self.trace,
             "request"
         );

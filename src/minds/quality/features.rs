@@ -18,13 +18,13 @@ pub struct Features {
     pub categories: Vec<f32>,
     /// Log-probabilities of simple, medium and hard.
     pub complexity: [f32; 3],
-    /// Counts of what the text is made of, see [`structure`].
+    /// Logarithms of counts of what the text is made of, and averages.
     pub structure: [f32; STRUCTURE],
     /// Unit length.
     pub embedding: Arc<[f32]>,
 }
 
-/// Values of [`structure`].
+/// Values of [`Features::structure`].
 pub const STRUCTURE: usize = 13;
 
 impl Features {

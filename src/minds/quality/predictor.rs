@@ -10,6 +10,9 @@ const SHAPE_WIDTH: f32 = 0.3;
 /// Values further out than this many standard deviations count as this far.
 const OUTLIER: f32 = 5.0;
 
+/// Share of a group's likeness at which its outcomes have faded out.
+const FADED: f32 = 0.8;
+
 /// No chance is a certainty.
 const CERTAIN: f32 = 0.005;
 
@@ -112,22 +115,24 @@ impl Landmarks {
         let (width, depth) = (shape.len().max(1), embedding.len().max(1));
         let pairs = self.shapes.chunks_exact(width).zip(self.embeddings.chunks_exact(depth));
         pairs.map(move |(theirs, meaning)| {
-            let apart: f32 = shape.iter().zip(theirs).map(|(a, b)| (a - b) * (a - b)).sum();
-            (-SHAPE_WIDTH * apart / width as f32 - 2.0 * (1.0 - dot(embedding, meaning))).exp()
+            let apart = summed(shape, theirs, |a, b| (a - b) * (a - b));
+            (-SHAPE_WIDTH * apart / width as f32 - 2.0 * (1.0 - summed(embedding, meaning, |a, b| a * b))).exp()
         })
     }
 }
 
-/// In eight sums side by side, so that it fits the processor's registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 8];
-    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
+/// Adds `of` each pair up, in as many sums side by side as keep the processor's adders busy.
+fn summed(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
+    const SUMS: usize = 16;
+    let (a, b) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
+    let mut sums = [0.0_f32; SUMS];
+    for (a, b) in a.0.iter().zip(b.0) {
+        for lane in 0..SUMS {
+            sums[lane] += of(a[lane], b[lane]);
         }
     }
-    let rest = a.len() - a.len() % 8;
-    sums.iter().sum::<f32>() + a[rest..].iter().zip(&b[rest..]).map(|(a, b)| a * b).sum::<f32>()
+    let rest: f32 = a.1.iter().zip(b.1).map(|(a, b)| of(*a, *b)).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 /// Models and what they did at the landmarks.
@@ -143,7 +148,7 @@ pub struct Group {
     /// By model: logarithm of the answer's tokens, linear in a constant, difficulty and the standardised shape. Empty
     /// where unknown.
     pub lengths: Vec<Vec<f32>>,
-    /// Likeness to the nearest landmark from which on outcomes count whole; below half of it not at all.
+    /// Likeness to the nearest landmark from which on outcomes count whole; below four fifths of it not at all.
     pub near: f32,
 }
 
@@ -172,7 +177,7 @@ impl Group {
     }
 
     fn nearness(&self, nearest: f32) -> f32 {
-        (2.0 * nearest / self.near - 1.0).clamp(0.0, 1.0)
+        ((nearest / self.near - FADED) / (1.0 - FADED)).clamp(0.0, 1.0)
     }
 }
 
