@@ -55,7 +55,10 @@ impl Foresight {
         let near = weak.near.min(strong.near);
         let share = (strong.usual - weak.usual) / (1.0 - weak.usual);
         let far = share * (1.0 - weak.by_difficulty);
-        f64::from(near * (strong.quality - weak.quality) + (1.0 - near) * far)
+        // What outcomes add has faded already.
+        let added = |seen: &Foreseen| seen.quality - seen.by_difficulty;
+        let by_difficulty = near * (strong.by_difficulty - weak.by_difficulty) + (1.0 - near) * far;
+        f64::from(by_difficulty + added(strong) - added(weak))
     }
 
     pub fn of(&self, model: &str) -> Option<&Foreseen> {
