@@ -204,13 +204,13 @@ pub fn advise(prompts: &[Prompt], target: Target) -> Option<Advice> {
         Target::Quality(_) | Target::Budget(_) => (0..fixed.len()).max_by(by_cost)?,
     };
     let chosen = floor(&all, premium, target);
-    // Where no floor reaches the target, the best there is.
     // By lot: files have an order.
     let mut random = SplitMix(3);
     let halves: Vec<usize> = all.iter().map(|_| random.below(2)).collect();
     let half = |wanted: usize| -> Vec<&Prompt> {
         all.iter().zip(&halves).filter(|(_, half)| **half == wanted).map(|(prompt, _)| *prompt).collect()
     };
+    // Where no floor reaches the target, the best there is.
     let best = Floor::At(1.0);
     let floors = [half(1), half(0)].map(|other| floor(&other, premium, target).unwrap_or(best));
     let choices: Vec<usize> = all.iter().zip(&halves).map(|(prompt, half)| prompt.choose(floors[*half])).collect();

@@ -113,6 +113,13 @@ fn outcomes_become_a_mind_that_routes_and_a_floor_that_saves() {
     let policy = advice["policy"].as_str().unwrap();
     assert!(told.contains(&format!("policy = {policy}\n")), "{told}");
 
+    let unpriced = std::fs::read_to_string(place.path("config.toml")).unwrap();
+    let unpriced =
+        unpriced.replace("0.1, output = 0.4", "0.0, output = 0.0").replace("2.0, output = 8.0", "0.0, output = 0.0");
+    std::fs::write(place.path("free.toml"), unpriced).unwrap();
+    let (code, said) = place.run(&knob, "rows.jsonl", "free.toml").unwrap_err();
+    assert!(code == 1 && said.contains("premium costs nothing on these prompts"), "{said}");
+
     // What it printed routes as it said.
     let pasted = place.config("[minds.quality]\nmodel = \"mom-quality-pro\"\n") + &format!("policy = {policy}\n");
     std::fs::write(place.path("pasted.toml"), pasted).unwrap();

@@ -112,6 +112,12 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let advice = knob::advise(&measured, target).ok_or_else(none)?;
     let (fixed, oracle, curve) = (knob::fixed(&measured), knob::oracle(&measured), knob::curve(&measured, &advice));
+    if fixed[advice.premium].cost <= 0.0 {
+        let premium = &names[advice.premium];
+        return Err(Failure::new(format!(
+            "{premium} costs nothing on these prompts: give it a price, or the file `cost_usd`"
+        )));
+    }
     if let Some(path) = &args.picture {
         let title = format!("{} prompts, route {}: what each floor costs and wins", measured.len(), route.name);
         let svg = knob::svg(&title, &names, &fixed, oracle, &curve, &advice);
