@@ -2,16 +2,19 @@
 //! health in, a decision out. No I/O, no clock, no randomness.
 
 use http::HeaderMap;
+use serde::{Deserialize, Serialize};
 
 mod consult;
 mod explain;
 mod price;
 mod rules;
 mod select;
+mod snapshot;
 mod trace;
 
 pub use consult::asked;
 pub use select::Candidate;
+pub use snapshot::{Snapshot, SnapshotError};
 pub use trace::{Choice, RouteTaken, Trace};
 
 use crate::config::{Action, BackendName, Config, OnError, Prefer, Route, VirtualModel};
@@ -33,6 +36,16 @@ pub struct Features<'a> {
     /// `response_format` asks for a JSON schema.
     pub json_schema: bool,
     pub headers: &'a HeaderMap,
+    /// The backend that this conversation is with.
+    pub held: Option<Held<'a>>,
+}
+
+/// A backend that has read the beginning of a conversation, and may have kept it in its prompt cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    pub backend: &'a str,
+    /// Tokens of what it has read.
+    pub tokens: u64,
 }
 
 /// Whether a backend may be called right now.
@@ -70,6 +83,31 @@ pub struct Decision {
     pub sentence: String,
     /// Probability with which this policy makes this choice. 1: it does not explore.
     pub propensity: f64,
+}
+
+/// What a candidate offered, as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    pub backend: BackendName,
+    pub quality: Option<f64>,
+    pub cost_usd: f64,
+    pub eligible: bool,
+}
+
+impl Decision {
+    /// Of the candidates of the route taken, without its fallbacks.
+    pub fn offers(&self, config: &Config) -> Vec<Offer> {
+        let route = config.routes.iter().find(|route| route.name == self.route);
+        let compared = |name: &BackendName| route.is_none_or(|route| route.candidates.contains(name));
+        let offers = self.candidates.iter().filter(|candidate| compared(&candidate.backend));
+        let offer = |candidate: &Candidate| Offer {
+            backend: candidate.backend.clone(),
+            quality: candidate.predicted_quality,
+            cost_usd: candidate.predicted_cost_usd,
+            eligible: candidate.eligible,
+        };
+        offers.map(offer).collect()
+    }
 }
 
 /// Why no backend can take the request.

@@ -345,20 +345,7 @@ impl Judgement {
     /// No mind has spoken.
     fn nothing(names: MindNames, input: &Input) -> Self {
         let bytes: usize = input.parts.iter().map(|part| part.text.len()).sum();
-        Self {
-            intent: Given::Off,
-            jailbreak: Given::Off,
-            harm: Given::Off,
-            pii: Given::Off,
-            embedding: Given::Off,
-            opinions: Vec::new(),
-            foresight: None,
-            names,
-            judged: Vec::new(),
-            prompt_tokens: bytes.div_ceil(BYTES_PER_TOKEN) as u64,
-            windows: 0,
-            timings: Timings::default(),
-        }
+        Self { names, ..Self::unread(bytes.div_ceil(BYTES_PER_TOKEN) as u64) }
     }
 
     /// Adds what one family said. Counts are those of the family that used most windows.

@@ -15,7 +15,7 @@ mod file;
 mod predictor;
 mod publish;
 
-pub use features::{Features, STRUCTURE};
+pub use features::{Features, STRUCTURE, structure};
 pub use file::{WeightsError, kept};
 pub use predictor::{Difficulty, Foreseen, Foresight, Group, Landmarks, Predictor, along};
 pub use publish::{About, PublishError};

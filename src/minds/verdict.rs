@@ -64,6 +64,16 @@ pub enum Unavailable {
     NotText,
 }
 
+impl Unavailable {
+    const ALL: [Self; 5] =
+        [Self::Deadline, Self::Overloaded, Self::UnreadableLanguage, Self::InferenceFailed, Self::NotText];
+
+    /// By its stable name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.to_string() == name)
+    }
+}
+
 /// Intent: one probability per category and, where the mind has that head, per complexity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intent {
@@ -299,6 +309,24 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// No mind has spoken.
+    pub fn unread(prompt_tokens: u64) -> Self {
+        Self {
+            intent: Given::Off,
+            jailbreak: Given::Off,
+            harm: Given::Off,
+            pii: Given::Off,
+            embedding: Given::Off,
+            opinions: Vec::new(),
+            foresight: None,
+            names: MindNames::default(),
+            judged: Vec::new(),
+            prompt_tokens,
+            windows: 0,
+            timings: Timings::default(),
+        }
+    }
+
     /// Which minds did not say all they were asked, and why.
     pub fn unavailable(&self) -> impl Iterator<Item = (&str, Unavailable)> {
         let names = &self.names;

@@ -9,6 +9,7 @@ use crate::minds::{Embedding, Given, Intent, Jailbreak, MindNames, Span, Timings
 
 mod decoders;
 mod outcomes;
+mod snapshot;
 
 const BACKENDS: &str = r#"
 [backends.cheap]
@@ -93,6 +94,7 @@ fn features(headers: &HeaderMap) -> Features<'_> {
         audio: false,
         json_schema: false,
         headers,
+        held: None,
     }
 }
 

@@ -148,6 +148,7 @@ fn offers(config: &Config, names: &[String], prompt: &outcomes::Prompt, judgemen
         audio: false,
         json_schema: false,
         headers: &headers,
+        held: None,
     };
     let target = route::resolve(config, "auto")?;
     let decision = route::decide(config, target, &features, judgement, &|_| Availability::Ready);

@@ -31,15 +31,18 @@ impl Features {
     /// Of the person's own words and what brain and similarity said of them; `None` where one of
     /// the two said nothing.
     pub fn of(input: &Input, judgement: &Judgement) -> Option<Self> {
+        Self::with(structure(input), judgement)
+    }
+
+    /// The same, of a text whose structure was counted before.
+    pub fn with(structure: [f32; STRUCTURE], judgement: &Judgement) -> Option<Self> {
         let intent = judgement.intent.verdict()?;
         let embedding = Arc::clone(&judgement.embedding.verdict()?.vector);
         let log = |p: &f32| (p + FLOOR).ln();
-        let asked = input.parts.iter().zip(asks(&input.parts)).filter(|(_, ask)| *ask);
-        let texts: Vec<&str> = asked.map(|(part, _)| part.text.trim()).collect();
         Some(Self {
             categories: intent.scores.iter().map(log).collect(),
             complexity: intent.complexity?.map(|p| log(&p)),
-            structure: structure(&texts.join("\n")),
+            structure,
             embedding,
         })
     }
@@ -55,10 +58,17 @@ impl Features {
     }
 }
 
+/// What the person's own words are made of: [`Features::structure`].
+pub fn structure(input: &Input) -> [f32; STRUCTURE] {
+    let asked = input.parts.iter().zip(asks(&input.parts)).filter(|(_, ask)| *ask);
+    let texts: Vec<&str> = asked.map(|(part, _)| part.text.trim()).collect();
+    counts(&texts.join("\n"))
+}
+
 /// Logarithms of counts (`ln(1 + n)`) and two averages: characters, words, digits, share of digits,
 /// symbols of formulas, lines, whether there is code, question marks, capitalised words, characters a
 /// word, numbers, commas, lettered options.
-fn structure(text: &str) -> [f32; STRUCTURE] {
+fn counts(text: &str) -> [f32; STRUCTURE] {
     let count = |n: usize| (n as f32).ln_1p();
     let chars = |wanted: fn(char) -> bool| text.chars().filter(|c| wanted(*c)).count();
     let (length, words) = (text.chars().count(), text.split_whitespace().count());
@@ -95,7 +105,7 @@ mod tests {
 
     #[test]
     fn structure_counts_what_it_says() {
-        let found = structure("Is 12 + 3,5 = x?\nA. No\n(B) Yes\n");
+        let found = counts("Is 12 + 3,5 = x?\nA. No\n(B) Yes\n");
         let expected: [f32; STRUCTURE] = [
             31_f32.ln_1p(),
             10_f32.ln_1p(),
@@ -114,7 +124,7 @@ mod tests {
         for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
             assert!((found - expected).abs() < 1e-6, "{place}: {found} is not {expected}");
         }
-        assert_eq!(structure("")[0], 0.0);
-        assert!(structure("```\nlet x;\n```")[6] == 1.0);
+        assert_eq!(counts("")[0], 0.0);
+        assert!(counts("```\nlet x;\n```")[6] == 1.0);
     }
 }
