@@ -17,12 +17,12 @@ pub use store::{LedgerError, Store};
 pub use summary::{By, Line, Summary, csv, jsonl};
 
 use crate::config;
-use crate::telemetry::{Book, Entry};
+use crate::telemetry::{Book, Note};
 
-/// How long an entry may wait for company.
+/// How long a note may wait for company.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Most entries of a transaction, and most that wait while nothing can be written.
+/// Most notes of a transaction, and most that wait while nothing can be written.
 const TOGETHER: usize = 512;
 const WAITING: usize = 16_384;
 
@@ -44,9 +44,9 @@ impl Ledger {
     /// Opens the file, makes it where it is not there, and starts the thread that writes.
     pub fn open(config: &config::Ledger) -> Result<Self, LedgerError> {
         let store = Store::open(&config.path)?;
-        let (entries, arriving) = sync_channel(WAITING);
+        let (notes, arriving) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
-        let book = Book { entries, lost: Arc::clone(&lost) };
+        let book = Book { notes, lost: Arc::clone(&lost) };
         let ending = Arc::new(AtomicBool::new(false));
         let (keep, end) = (config.keep, Arc::clone(&ending));
         let work = move || write(store, &arriving, &lost, &end, keep);
@@ -67,8 +67,8 @@ impl Ledger {
 }
 
 /// Writes until the ledger is closed.
-fn write(mut store: Store, arriving: &Receiver<Entry>, lost: &AtomicU64, ending: &AtomicBool, keep: Duration) {
-    let (mut waiting, mut open, mut tidied, mut failing): (Vec<Entry>, _, Option<SystemTime>, _) =
+fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: &AtomicBool, keep: Duration) {
+    let (mut waiting, mut open, mut tidied, mut failing): (Vec<Note>, _, Option<SystemTime>, _) =
         (Vec::new(), true, None, false);
     while open || !waiting.is_empty() {
         // Before the last look: what came before the end was asked for is written.
@@ -110,16 +110,16 @@ fn write(mut store: Store, arriving: &Receiver<Entry>, lost: &AtomicU64, ending:
 }
 
 /// Takes what arrives within [`LINGER`] of the first; false when nothing more will.
-fn collect(arriving: &Receiver<Entry>, waiting: &mut Vec<Entry>) -> bool {
+fn collect(arriving: &Receiver<Note>, waiting: &mut Vec<Note>) -> bool {
     match arriving.recv_timeout(LINGER) {
-        Ok(entry) => waiting.push(entry),
+        Ok(note) => waiting.push(note),
         Err(RecvTimeoutError::Timeout) => return true,
         Err(RecvTimeoutError::Disconnected) => return false,
     }
     let until = tokio::time::Instant::now() + LINGER;
     while waiting.len() < TOGETHER {
         match arriving.recv_timeout(until.saturating_duration_since(tokio::time::Instant::now())) {
-            Ok(entry) => waiting.push(entry),
+            Ok(note) => waiting.push(note),
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         }

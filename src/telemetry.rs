@@ -10,7 +10,7 @@ mod minds;
 mod record;
 
 pub use drift::Scores;
-pub use entry::{Book, Entry};
+pub use entry::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, Metrics};
 pub use minds::MindMetrics;

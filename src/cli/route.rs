@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Failure;
 use super::progress::{self, LOADING, Progress};
 use crate::config::Config;
-use crate::gateway::consider::{consider, with_model};
+use crate::gateway::consider::{Moment, consider, with_model};
 use crate::minds::Minds;
 use crate::openai::{Endpoint, View};
 use crate::route::{Availability, Trace};
@@ -84,8 +84,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 /// The trace of one line, or why there is none.
 async fn trace(config: &Config, minds: &Minds, body: &[u8], number: u64) -> Result<Trace, String> {
     let mut view = View::parse(body, Endpoint::ChatCompletions).map_err(|error| error.message)?;
-    let ready = |_: &str| Availability::Ready;
-    let considered = consider(config, minds, &mut view, &HeaderMap::new(), &ready).await;
+    let moment = Moment { headers: &HeaderMap::new(), availability: &|_| Availability::Ready, held: None };
+    let considered = consider(config, minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| format!("the model `{}` does not exist", view.model))?;
     considered.complete().await;
     Ok(considered.trace(config, format!("line-{number}")))

@@ -19,6 +19,16 @@ pub struct Ledger {
     /// Requests older than this are removed.
     #[serde(default = "default_keep", with = "units::duration")]
     pub keep: Duration,
+    /// Whether what the minds said of a request is kept, so that `mom replay` can decide it again.
+    #[serde(default = "yes")]
+    pub features: bool,
+    /// Whether requests' bodies are kept, and comments in feedback.
+    #[serde(default)]
+    pub text: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_keep() -> Duration {

@@ -18,12 +18,13 @@ use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, MindFolders, ROLES, 
 
 /// Top-level keys: what `MOM_…` variables may begin with. Other variables of that prefix
 /// (`MOM_LOG`, …) are none of the configuration's business.
-const TOP_LEVEL: [&str; 13] = [
+const TOP_LEVEL: [&str; 14] = [
     "backends",
     "bases_dir",
     "exemplars",
     "guard",
     "keys",
+    "ledger",
     "minds",
     "minds_cache_bytes",
     "models_dir",

@@ -12,9 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
-use crate::minds::{Judgement, Later, Minds, verdicts_json};
+use crate::minds::quality::structure;
+use crate::minds::{Input, Judgement, Later, Minds, verdicts_json};
 use crate::openai::View;
-use crate::route::{self, Availability, Decision, Features, Target, Trace};
+use crate::route::{self, Availability, Decision, Features, Held, Snapshot, Target, Trace};
+use crate::telemetry::Seen;
 
 /// What the gateway thinks of a request.
 #[derive(Debug)]
@@ -27,38 +29,44 @@ pub struct Considered {
     pub took: Duration,
     /// Reasons that nobody waits for.
     pub later: Vec<Later>,
+    /// What the ledger keeps of it.
+    pub seen: Option<Seen>,
+}
+
+/// What is true as a request arrives, beside its body.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    pub headers: &'a HeaderMap,
+    pub availability: &'a (dyn Fn(&str) -> Availability + Sync),
+    /// The backend that this conversation is with.
+    pub held: Option<Held<'a>>,
 }
 
 /// Judges and decides; `None` when the model's name stands for nothing.
-pub async fn consider(
-    config: &Config,
-    minds: &Minds,
-    view: &mut View<'_>,
-    headers: &HeaderMap,
-    availability: &(dyn Fn(&str) -> Availability + Sync),
-) -> Option<Considered> {
+pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, moment: Moment<'_>) -> Option<Considered> {
     let started = Instant::now();
-    route::resolve(config, &view.model)?;
+    let target = route::resolve(config, &view.model)?;
     let input = Arc::new(std::mem::take(&mut view.input));
     let mut judgement = minds.judge(Arc::clone(&input)).await;
     let enforcement = guard::enforce(config, &judgement);
+    let features = Features {
+        model: &view.model,
+        // Definitions are not judged: about four bytes of JSON make a token.
+        prompt_tokens: judgement.prompt_tokens + (view.definition_bytes as u64).div_ceil(4),
+        max_output_tokens: view.max_output_tokens,
+        tools: view.tools,
+        images: view.images,
+        audio: view.audio,
+        json_schema: view.json_schema,
+        headers: moment.headers,
+        held: moment.held,
+    };
     let mut later = Vec::new();
     let decision = match enforcement.outcome.stops() {
         Some(_) => None,
         None => {
-            let target = route::resolve(config, &view.model)?;
-            let features = Features {
-                model: &view.model,
-                // Definitions are not judged: about four bytes of JSON make a token.
-                prompt_tokens: judgement.prompt_tokens + (view.definition_bytes as u64).div_ceil(4),
-                max_output_tokens: view.max_output_tokens,
-                tools: view.tools,
-                images: view.images,
-                audio: view.audio,
-                json_schema: view.json_schema,
-                headers,
-            };
-            let decide = |judgement: &Judgement| route::decide(config, target, &features, judgement, availability);
+            let decide =
+                |judgement: &Judgement| route::decide(config, target, &features, judgement, moment.availability);
             let mut decision = decide(&judgement);
             let judged = tokio::time::Instant::now();
             if matches!(target, Target::Virtual(_)) {
@@ -77,7 +85,23 @@ pub async fn consider(
             Some(decision)
         }
     };
-    Some(Considered { judgement, enforcement, decision, took: started.elapsed(), later })
+    let took = started.elapsed();
+    let keeps = config.ledger.as_ref().is_some_and(|ledger| ledger.features);
+    let seen = keeps.then(|| seen(config, &features, &judgement, decision.as_ref(), &input));
+    Some(Considered { judgement, enforcement, decision, took, later, seen })
+}
+
+/// What another policy needs to decide this again.
+fn seen(
+    config: &Config,
+    features: &Features<'_>,
+    judgement: &Judgement,
+    decision: Option<&Decision>,
+    input: &Input,
+) -> Seen {
+    let (snapshot, embedding) = Snapshot::of(config, features, judgement, &structure(input)).keep();
+    let offers = decision.map_or_else(Vec::new, |decision| decision.offers(config));
+    Seen { snapshot, embedding, offers: serde_json::to_string(&offers).unwrap_or_default() }
 }
 
 /// The body with `"model": "auto"` where it names no model at all; everything else, `null`

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ApiError, intake};
 use crate::gateway::classify::{Answer, Line};
+use crate::gateway::consider::Moment;
 use crate::gateway::{Gateway, consider};
 use crate::openai::{Endpoint, View};
 use crate::route::Trace;
@@ -56,7 +57,8 @@ pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request)
     let body = consider::with_model(&body);
     let mut view = View::parse(&body, Endpoint::ChatCompletions)?;
     let available = |backend: &str| gateway.upstream.availability(backend);
-    let considered = consider::consider(config, &gateway.minds, &mut view, &headers, &available).await;
+    let moment = Moment { headers: &headers, availability: &available, held: None };
+    let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     let id = request_id();
     gateway.reasons_follow(&mut considered, &id);

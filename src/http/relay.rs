@@ -15,6 +15,7 @@ use super::intake::{self, Caller};
 use super::stream::{Bill, Relayed};
 use super::{ApiError, own};
 use crate::config::{Backend, Config, LogFormat};
+use crate::gateway::consider::Moment;
 use crate::gateway::{Considered, Gateway, consider};
 use crate::guard::{Found, Outcome};
 use crate::openai::{Endpoint, View, refusal, rewrite};
@@ -95,9 +96,14 @@ async fn relay(
         return Err(ApiError::not_routable(&view.model));
     }
     let available = |backend: &str| gateway.upstream.availability(backend);
-    let considered = consider::consider(config, &gateway.minds, &mut view, &client, &available).await;
+    let moment = Moment { headers: &client, availability: &available, held: None };
+    let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     note(config, record, added, &considered);
+    record.seen = considered.seen.take();
+    if config.ledger.as_ref().is_some_and(|ledger| ledger.text) {
+        record.text = std::str::from_utf8(&body).ok().map(str::to_owned);
+    }
     gateway.reasons_follow(&mut considered, &record.request_id);
     let Some(decision) = &considered.decision else {
         return stopped(considered.enforcement.outcome, endpoint, &view, &record.request_id).map(Reply::Own);
@@ -148,6 +154,7 @@ fn note(config: &Config, record: &mut Record, added: &mut Added, considered: &Co
         Some(decision) => {
             record.route.clone_from(&decision.route);
             record.propensity = Some(decision.propensity);
+            record.chosen = decision.order.first().cloned().unwrap_or_default();
             decision.reasons.join(",")
         }
         None => considered.enforcement.outcome.stops().unwrap_or_default().to_owned(),

@@ -1,16 +1,17 @@
 //! The file: SQLite with a write-ahead log, so that readers and a killed process do no harm.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use crate::telemetry::Entry;
+use crate::telemetry::{Entry, Feedback, Note, millis};
 
 /// What the file says that it is; a newer gateway may know a newer one.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-const SCHEMA: &str = "
+/// Version 1.
+pub(super) const REQUESTS: &str = "
 CREATE TABLE requests (
     request_id TEXT PRIMARY KEY,
     at INTEGER NOT NULL,            -- milliseconds since 1970, UTC
@@ -36,6 +37,48 @@ CREATE TABLE requests (
 CREATE INDEX requests_at ON requests (at);
 CREATE TABLE gaps (at INTEGER NOT NULL, requests INTEGER NOT NULL) STRICT; -- could not be written before
 ";
+
+/// What version 2 adds.
+const SECOND: &str = "
+ALTER TABLE requests ADD COLUMN chosen TEXT NOT NULL DEFAULT '';  -- by the policy; another backend may have answered
+ALTER TABLE requests ADD COLUMN code TEXT;                        -- of an error that the gateway answered with
+ALTER TABLE requests ADD COLUMN discarded_usd REAL;               -- part of cost_usd: for answers that nobody was shown
+CREATE INDEX requests_key ON requests (key, at);
+CREATE TABLE features (             -- what another policy needs to decide a request again; no text
+    request_id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    snapshot TEXT NOT NULL,
+    embedding BLOB,                 -- 16-bit floats, little endian
+    offers TEXT NOT NULL            -- what could have been chosen
+) STRICT, WITHOUT ROWID;
+CREATE INDEX features_at ON features (at);
+CREATE TABLE texts (request_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX texts_at ON texts (at);
+CREATE TABLE shadows (              -- what a second policy would have done
+    request_id TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    policy_version TEXT NOT NULL,
+    route TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    predicted_quality REAL,
+    predicted_cost_usd REAL,
+    reasons TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shadows_at ON shadows (at);
+CREATE TABLE feedback (
+    request_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    source TEXT NOT NULL,           -- client, error, regenerated
+    score REAL NOT NULL,            -- 0..1
+    comment TEXT
+) STRICT;
+CREATE INDEX feedback_request ON feedback (request_id);
+CREATE INDEX feedback_at ON feedback (at);
+CREATE TABLE states (name TEXT PRIMARY KEY, at INTEGER NOT NULL, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Tables whose rows grow old.
+const AGEING: [&str; 6] = ["requests", "gaps", "features", "texts", "shadows", "feedback"];
 
 /// Why the ledger cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -82,69 +125,125 @@ impl Store {
             connection.pragma_update(None, "synchronous", "normal")?;
             connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         };
-        match prepared().map_err(fault)? {
-            0 => {
-                let made = format!("BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;");
-                connection.execute_batch(&made).map_err(fault)?;
-            }
-            VERSION => {}
+        let missing = match prepared().map_err(fault)? {
+            0 => format!("{REQUESTS}{SECOND}"),
+            1 => SECOND.to_owned(),
+            VERSION => String::new(),
             found => return Err(LedgerError::Version { path: path.to_owned(), found }),
+        };
+        if !missing.is_empty() {
+            let made = format!("BEGIN IMMEDIATE;{missing}PRAGMA user_version = {VERSION};COMMIT;");
+            connection.execute_batch(&made).map_err(fault)?;
         }
         Ok(Self { connection })
     }
 
     /// All or none of them, and how many before them could not be written.
-    pub fn write(&mut self, entries: &[Entry], missed: u64) -> Result<(), LedgerError> {
+    pub fn write(&mut self, notes: &[Note], missed: u64) -> Result<(), LedgerError> {
         let transaction = self.connection.transaction()?;
-        {
-            let mut insert = transaction.prepare(
-                "INSERT OR IGNORE INTO requests VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
-            )?;
-            for entry in entries {
-                let usage = entry.usage;
-                insert.execute(params![
-                    entry.request_id,
-                    millis(entry.at),
-                    entry.endpoint,
-                    entry.key,
-                    entry.route,
-                    entry.backend,
-                    entry.model,
-                    entry.category,
-                    entry.reasons,
-                    entry.policy_version,
-                    entry.propensity,
-                    entry.status,
-                    entry.end,
-                    usage.map(|usage| whole(usage.prompt)),
-                    usage.map(|usage| whole(usage.cached)),
-                    usage.map(|usage| whole(usage.completion)),
-                    usage.map(|usage| whole(usage.reasoning)),
-                    entry.estimated,
-                    entry.cost_usd,
-                    entry.premium_usd,
-                ])?;
+        for note in notes {
+            match note {
+                Note::Request(entry) => insert(&transaction, entry)?,
+                Note::Feedback(feedback) => hear(&transaction, feedback)?,
+                Note::State { name, json } => {
+                    let now = millis(SystemTime::now());
+                    let sql =
+                        "INSERT INTO states VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET at = ?2, json = ?3";
+                    transaction.execute(sql, params![name, now, json])?;
+                }
             }
-            if missed > 0 {
-                let now = millis(SystemTime::now());
-                transaction.execute("INSERT INTO gaps VALUES (?1, ?2)", params![now, whole(missed)])?;
-            }
+        }
+        if missed > 0 {
+            let now = millis(SystemTime::now());
+            transaction.execute("INSERT INTO gaps VALUES (?1, ?2)", params![now, whole(missed)])?;
         }
         Ok(transaction.commit()?)
     }
 
-    /// Removes requests from before the last `keep`.
+    /// What was to be known after a restart.
+    pub fn state(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        let mut query = self.connection.prepare("SELECT json FROM states WHERE name = ?1")?;
+        Ok(query.query_map([name], |row| row.get(0))?.next().transpose()?)
+    }
+
+    /// Removes what is from before the last `keep`.
     pub fn remove_older(&mut self, keep: Duration) -> Result<usize, LedgerError> {
         let before = SystemTime::now().checked_sub(keep).map_or(0, millis);
-        let removed = self.connection.execute("DELETE FROM requests WHERE at < ?1", [before])?;
-        self.connection.execute("DELETE FROM gaps WHERE at < ?1", [before])?;
+        let mut removed = 0;
+        for table in AGEING {
+            removed += self.connection.execute(&format!("DELETE FROM {table} WHERE at < ?1"), [before])?;
+        }
         Ok(removed)
     }
 }
 
-/// Milliseconds since 1970; a clock from before that counts as 1970.
-pub(super) fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO requests (request_id, at, endpoint, key, route, backend, model, category, reasons,
+        policy_version, propensity, status, end, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens,
+        estimated, cost_usd, premium_usd, chosen, code, discarded_usd)
+        VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)";
+    let usage = entry.usage;
+    transaction.execute(
+        sql,
+        params![
+            entry.request_id,
+            entry.at,
+            entry.endpoint,
+            entry.key,
+            entry.route,
+            entry.backend,
+            entry.model,
+            entry.category,
+            entry.reasons,
+            entry.policy_version,
+            entry.propensity,
+            entry.status,
+            entry.end,
+            usage.map(|usage| whole(usage.prompt)),
+            usage.map(|usage| whole(usage.cached)),
+            usage.map(|usage| whole(usage.completion)),
+            usage.map(|usage| whole(usage.reasoning)),
+            entry.estimated,
+            entry.cost_usd,
+            entry.premium_usd,
+            entry.chosen,
+            entry.code,
+            entry.discarded_usd,
+        ],
+    )?;
+    if let Some(seen) = &entry.seen {
+        let sql = "INSERT OR IGNORE INTO features VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![entry.request_id, entry.at, seen.snapshot, seen.embedding, seen.offers];
+        transaction.execute(sql, values)?;
+    }
+    if let Some(text) = &entry.text {
+        let sql = "INSERT OR IGNORE INTO texts VALUES (?1, ?2, ?3)";
+        transaction.execute(sql, params![entry.request_id, entry.at, text])?;
+    }
+    if let Some(shadow) = &entry.shadow {
+        let sql = "INSERT OR IGNORE INTO shadows VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        transaction.execute(
+            sql,
+            params![
+                entry.request_id,
+                entry.at,
+                shadow.policy_version,
+                shadow.route,
+                shadow.backend,
+                shadow.predicted_quality,
+                shadow.predicted_cost_usd,
+                shadow.reasons,
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn hear(transaction: &Transaction<'_>, feedback: &Feedback) -> rusqlite::Result<()> {
+    let Feedback { request_id, at, source, score, comment } = feedback;
+    let sql = "INSERT INTO feedback VALUES (?1, ?2, ?3, ?4, ?5)";
+    transaction.execute(sql, params![request_id, at, source, score, comment])?;
+    Ok(())
 }
 
 fn whole(count: u64) -> i64 {

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value, json};
 
-use super::store::{LedgerError, Store, millis};
+use super::store::{LedgerError, Store};
+use crate::telemetry::millis;
 
 /// What a line of a summary stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::openai::Usage;
+use crate::telemetry::{Entry, Feedback, Seen, Shadow, millis};
 
 fn entry(id: &str, at: SystemTime) -> Entry {
     Entry {
-        at,
+        at: millis(at),
         request_id: id.to_owned(),
         endpoint: "chat_completions",
         key: Some("team".to_owned()),
@@ -24,11 +25,23 @@ fn entry(id: &str, at: SystemTime) -> Entry {
         estimated: false,
         cost_usd: Some(0.25),
         premium_usd: Some(1.0),
+        ..Entry::default()
     }
 }
 
+fn note(entry: Entry) -> Note {
+    Note::Request(Box::new(entry))
+}
+
 fn open(path: &Path) -> Ledger {
-    Ledger::open(&config::Ledger { path: path.to_owned(), premium: None, keep: Duration::from_secs(3600) }).unwrap()
+    Ledger::open(&config::Ledger {
+        path: path.to_owned(),
+        premium: None,
+        keep: Duration::from_secs(3600),
+        features: true,
+        text: false,
+    })
+    .unwrap()
 }
 
 fn all(path: &Path) -> Summary {
@@ -49,16 +62,21 @@ fn what_is_entered_adds_up_and_outlives_the_process() {
     let path = folder.path().join("ledger.db");
     let ledger = open(&path);
     let now = SystemTime::now();
-    ledger.book().enter(entry("a", now));
-    ledger.book().enter(Entry { backend: "dear".to_owned(), cost_usd: Some(1.0), estimated: true, ..entry("b", now) });
-    ledger.book().enter(Entry {
+    ledger.book().enter(note(entry("a", now)));
+    ledger.book().enter(note(Entry {
+        backend: "dear".to_owned(),
+        cost_usd: Some(1.0),
+        estimated: true,
+        ..entry("b", now)
+    }));
+    ledger.book().enter(note(Entry {
         backend: String::new(),
         usage: None,
         cost_usd: None,
         premium_usd: None,
         status: 400,
         ..entry("c", now)
-    });
+    }));
     // Nobody asked for the end: it is written within a second all the same.
     until(|| all(&path).lines.first().is_some_and(|line| line.requests == 3));
     let line = &all(&path).lines[0];
@@ -67,7 +85,7 @@ fn what_is_entered_adds_up_and_outlives_the_process() {
         (1.25, 2.0, 0.75, 1, 0)
     );
     assert_eq!((line.prompt_tokens, line.cached_tokens, line.completion_tokens), (20, 8, 10));
-    ledger.book().enter(entry("d", now));
+    ledger.book().enter(note(entry("d", now)));
     ledger.close();
     let by = Store::open_existing(&path).unwrap().summary(Some(By::Backend), SystemTime::UNIX_EPOCH).unwrap();
     let names: Vec<(&str, u64)> = by.lines.iter().map(|line| (line.name.as_str(), line.requests)).collect();
@@ -81,7 +99,7 @@ fn a_locked_file_is_written_when_it_is_free_again_and_the_gap_is_told() {
     let ledger = open(&path);
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    ledger.book().enter(entry("a", SystemTime::now()));
+    ledger.book().enter(note(entry("a", SystemTime::now())));
     // As if there had been no room for this many.
     ledger.book().lost.fetch_add(7, Ordering::Relaxed);
     thread::sleep(Duration::from_millis(2600));
@@ -99,12 +117,12 @@ fn old_requests_go_and_a_clock_that_jumps_does_no_harm() {
     let ledger = open(&path);
     let hours = |count: u64| Duration::from_secs(count * 3600);
     let now = SystemTime::now();
-    ledger.book().enter(entry("old", now - hours(2)));
-    ledger.book().enter(entry("before 1970", SystemTime::UNIX_EPOCH - hours(1)));
-    ledger.book().enter(entry("tomorrow", now + hours(24)));
-    ledger.book().enter(entry("now", now));
+    ledger.book().enter(note(entry("old", now - hours(2))));
+    ledger.book().enter(note(entry("before 1970", SystemTime::UNIX_EPOCH - hours(1))));
+    ledger.book().enter(note(entry("tomorrow", now + hours(24))));
+    ledger.book().enter(note(entry("now", now)));
     // The same request twice counts once.
-    ledger.book().enter(entry("now", now));
+    ledger.book().enter(note(entry("now", now)));
     ledger.close();
     let mut left = Vec::new();
     let store = Store::open_existing(&path).unwrap();
@@ -116,6 +134,56 @@ fn old_requests_go_and_a_clock_that_jumps_does_no_harm() {
     assert_eq!(left, ["now", "tomorrow"]);
     let days = store.summary(Some(By::Day), SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(days.lines.len(), 2);
+}
+
+#[test]
+fn what_was_seen_and_heard_of_a_request_is_kept_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let now = SystemTime::now();
+    let seen = Seen { snapshot: "{}".to_owned(), embedding: Some(vec![0, 60]), offers: "[]".to_owned() };
+    let shadow = Shadow { policy_version: "2".to_owned(), backend: "dear".to_owned(), ..Shadow::default() };
+    let kept = Entry { seen: Some(seen), text: Some("hello".to_owned()), shadow: Some(shadow), ..entry("a", now) };
+    ledger.book().enter(note(kept));
+    let said = Feedback { at: millis(now), request_id: "a".to_owned(), source: "client", score: 0.25, comment: None };
+    ledger.book().enter(Note::Feedback(said));
+    for json in ["1", "2"] {
+        ledger.book().enter(Note::State { name: "bandit".to_owned(), json: json.to_owned() });
+    }
+    ledger.close();
+    let mut store = Store::open_existing(&path).unwrap();
+    assert_eq!(store.state("bandit").unwrap().as_deref(), Some("2"));
+    assert_eq!(store.state("other").unwrap(), None);
+    let count = |store: &Store, table: &str| {
+        let sql = format!("SELECT count(*) FROM {table} WHERE request_id = 'a'");
+        store.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let tables = ["requests", "features", "texts", "shadows", "feedback"];
+    assert_eq!(tables.map(|table| count(&store, table)), [1; 5]);
+    thread::sleep(Duration::from_millis(5));
+    store.remove_older(Duration::ZERO).unwrap();
+    assert_eq!(tables.map(|table| count(&store, table)), [0; 5]);
+    assert_eq!(store.state("bandit").unwrap().as_deref(), Some("2"), "it does not grow old");
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(store::REQUESTS).unwrap();
+    old.execute_batch(
+        "INSERT INTO requests VALUES ('a', 1, 'chat.completions', NULL, 'main', 'cheap', 'small', 'law', 'cheapest', '1',
+         1.0, 200, 'complete', 10, 0, 5, 0, 0, 0.5, 1.0); PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+    assert_eq!(all(&path).lines[0].cost_usd, 0.5);
+    let ledger = open(&path);
+    ledger.book().enter(note(entry("b", SystemTime::now())));
+    ledger.close();
+    assert_eq!(Store::open_existing(&path).unwrap().state("none").unwrap(), None);
 }
 
 #[test]

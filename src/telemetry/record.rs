@@ -10,7 +10,7 @@ use tracing::field::Empty;
 use super::metrics::{
     BackendLabel, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels, VerdictLabels,
 };
-use super::{Book, Entry};
+use super::{Book, Entry, Note, Seen, Shadow, millis};
 use crate::config::Price;
 use crate::openai::Usage;
 
@@ -69,6 +69,14 @@ pub struct Record {
     pub estimated: bool,
     pub policy_version: String,
     pub propensity: Option<f64>,
+    /// Whom the policy chose, whoever answers.
+    pub chosen: String,
+    /// Part of the cost: for answers that nobody was shown.
+    pub discarded_usd: Option<f64>,
+    pub seen: Option<Seen>,
+    /// The request's body, where the operator wants text in the ledger.
+    pub text: Option<String>,
+    pub shadow: Option<Shadow>,
     /// Of the backend that savings are told against.
     pub premium: Option<Price>,
     book: Option<Book>,
@@ -110,6 +118,11 @@ impl Record {
             estimated: false,
             policy_version: String::new(),
             propensity: None,
+            chosen: String::new(),
+            discarded_usd: None,
+            seen: None,
+            text: None,
+            shadow: None,
             premium: None,
             book: None,
             waiting: false,
@@ -121,26 +134,33 @@ impl Record {
         self.book = book;
     }
 
-    fn entry(&self, status: u16) -> Entry {
-        let premium = |usage: Usage| Some(self.premium?.cost(usage.prompt, usage.cached, usage.completion));
+    fn entry(&mut self, status: u16) -> Entry {
+        let price = self.premium;
+        let premium = |usage: Usage| Some(price?.cost(usage.prompt, usage.cached, usage.completion));
         Entry {
-            at: SystemTime::now(),
+            at: millis(SystemTime::now()),
             request_id: self.request_id.clone(),
             endpoint: self.endpoint,
             key: self.key.clone(),
             route: self.route.clone(),
             backend: self.backend.clone(),
             model: self.model.clone(),
+            chosen: self.chosen.clone(),
             category: self.category.clone(),
             reasons: self.reasons.clone(),
             policy_version: self.policy_version.clone(),
             propensity: self.propensity,
             status,
             end: self.end.as_str(),
+            code: self.code,
             usage: self.usage,
             estimated: self.estimated,
             cost_usd: self.cost_usd,
             premium_usd: self.usage.and_then(premium),
+            discarded_usd: self.discarded_usd,
+            seen: self.seen.take(),
+            text: self.text.take(),
+            shadow: self.shadow.take(),
         }
     }
 
@@ -246,7 +266,7 @@ impl Drop for Record {
         self.count(status);
         self.trace(status);
         if let Some(book) = self.book.take() {
-            book.enter(self.entry(status));
+            book.enter(Note::Request(Box::new(self.entry(status))));
         }
         tracing::info!(
             target: "mom::request",
