@@ -24,7 +24,7 @@ mod secret;
 mod units;
 mod validate;
 
-pub use backend::{Backend, Breaker, Capability, Price, Retry, Timeouts};
+pub use backend::{Backend, Breaker, Capability, Price, PromptCache, Retry, Timeouts};
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use ledger::Ledger;
@@ -189,24 +189,37 @@ impl Range {
 }
 
 /// How one of a route's candidates is chosen.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    #[serde(default)]
     pub prefer: Prefer,
     /// Predicted quality a candidate must reach, 0..1.
-    #[serde(default)]
     pub min_quality: Option<f64>,
     /// Predicted cost a candidate may have, USD per request.
-    #[serde(default)]
     pub max_cost: Option<f64>,
     /// What a thousand requests may cost, USD: a candidate predicted to cost more than a thousandth of it is
     /// taken only where none cheaper is able.
-    #[serde(default)]
     pub max_usd_per_1k_requests: Option<f64>,
     /// Floor as a share of another backend's predicted quality.
-    #[serde(default)]
     pub quality_of: Option<QualityOf>,
+    /// What an answer that is good rather than bad is worth, USD.
+    pub worth_usd: Option<f64>,
+    /// Whether a conversation stays with its backend while that one's prompt cache saves more than a change would win.
+    pub sticky: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            prefer: Prefer::default(),
+            min_quality: None,
+            max_cost: None,
+            max_usd_per_1k_requests: None,
+            quality_of: None,
+            worth_usd: None,
+            sticky: true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]

@@ -18,8 +18,10 @@ use crate::upstream::{BuildError, Upstream};
 
 pub mod classify;
 pub mod consider;
+pub mod conversations;
 
 pub use consider::Considered;
+use conversations::Conversations;
 
 /// What every request needs, built once.
 pub struct Gateway {
@@ -27,6 +29,7 @@ pub struct Gateway {
     pub(crate) minds: Minds,
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) conversations: Conversations,
     /// Where requests write themselves down.
     pub(crate) book: Option<Book>,
     /// What goes on after an answer; the drain waits for it.
@@ -81,6 +84,7 @@ impl Gateway {
             permits: Arc::new(Semaphore::new(config.server.max_requests)),
             metrics: Metrics::new(minds.metrics()),
             book: ledger.as_ref().map(Ledger::book),
+            conversations: Conversations::default(),
             minds,
             upstream,
             stop: stop.clone(),

@@ -10,11 +10,13 @@ mod price;
 mod rules;
 mod select;
 mod snapshot;
+mod stick;
 mod trace;
 
 pub use consult::asked;
 pub use select::Candidate;
 pub use snapshot::{Snapshot, SnapshotError};
+pub use stick::Conversation;
 pub use trace::{Choice, RouteTaken, Trace};
 
 use crate::config::{Action, BackendName, Config, OnError, Prefer, Route, VirtualModel};
@@ -83,6 +85,8 @@ pub struct Decision {
     pub sentence: String,
     /// Probability with which this policy makes this choice. 1: it does not explore.
     pub propensity: f64,
+    /// What staying with the conversation's backend came to, where it has one that could take this.
+    pub conversation: Option<Conversation>,
 }
 
 /// What a candidate offered, as the ledger keeps it.

@@ -39,6 +39,8 @@ pub struct Backend {
     #[serde(default)]
     pub price: Price,
     #[serde(default)]
+    pub prompt_cache: PromptCache,
+    #[serde(default)]
     pub retry: Retry,
     #[serde(default)]
     pub breaker: Breaker,
@@ -80,6 +82,17 @@ pub struct Price {
     pub output: f64,
 }
 
+/// `prompt_cache = { min_tokens, ttl }`: what a backend keeps of prompts, where `price.cached_input` says that it pays.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromptCache {
+    /// Shorter beginnings are not kept.
+    pub min_tokens: u64,
+    /// How long they are kept.
+    #[serde(with = "units::duration")]
+    pub ttl: Duration,
+}
+
 /// Retries of one backend, before the first byte only.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -116,6 +129,13 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             total: Duration::from_secs(600),
         }
+    }
+}
+
+impl Default for PromptCache {
+    /// As providers document it who charge less for what they have read before.
+    fn default() -> Self {
+        Self { min_tokens: 1024, ttl: Duration::from_secs(300) }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::conversations::Reader;
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
 use crate::minds::quality::structure;
@@ -39,7 +40,7 @@ pub struct Moment<'a> {
     pub headers: &'a HeaderMap,
     pub availability: &'a (dyn Fn(&str) -> Availability + Sync),
     /// The backend that this conversation is with.
-    pub held: Option<Held<'a>>,
+    pub held: Option<&'a Reader>,
 }
 
 /// Judges and decides; `None` when the model's name stands for nothing.
@@ -59,7 +60,7 @@ pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, momen
         audio: view.audio,
         json_schema: view.json_schema,
         headers: moment.headers,
-        held: moment.held,
+        held: moment.held.and_then(|reader| held(config, reader, judgement.prompt_tokens)),
     };
     let mut later = Vec::new();
     let decision = match enforcement.outcome.stops() {
@@ -89,6 +90,13 @@ pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, momen
     let keeps = config.ledger.as_ref().is_some_and(|ledger| ledger.features);
     let seen = keeps.then(|| seen(config, &features, &judgement, decision.as_ref(), &input));
     Some(Considered { judgement, enforcement, decision, took, later, seen })
+}
+
+/// What a backend may still know of a conversation.
+fn held<'a>(config: &Config, reader: &'a Reader, prompt_tokens: u64) -> Option<Held<'a>> {
+    let backend = config.backends.get(&reader.backend)?;
+    let tokens = (reader.share * prompt_tokens as f64) as u64;
+    (reader.age < backend.prompt_cache.ttl).then_some(Held { backend: &reader.backend, tokens })
 }
 
 /// What another policy needs to decide this again.

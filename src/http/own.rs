@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use http::HeaderMap;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{ApiError, intake};
 use crate::gateway::classify::{Answer, Line};
@@ -51,13 +52,15 @@ fn describe(name: &str) -> Value {
 pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Trace>, ApiError> {
     let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
     let config = &gateway.config;
-    intake::authenticate(config, request.headers())?;
+    let caller = intake::authenticate(config, request.headers())?;
     let headers = request.headers().clone();
     let body = intake::body(config, request).await?;
     let body = consider::with_model(&body);
     let mut view = View::parse(&body, Endpoint::ChatCompletions)?;
     let available = |backend: &str| gateway.upstream.availability(backend);
-    let moment = Moment { headers: &headers, availability: &available, held: None };
+    let thread = gateway.conversations.thread(caller.key.as_deref(), &view);
+    let recalled = gateway.conversations.recall(&thread, Instant::now());
+    let moment = Moment { headers: &headers, availability: &available, held: recalled.held.as_ref() };
     let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     let id = request_id();

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::headers::{self, Added};
@@ -96,7 +97,9 @@ async fn relay(
         return Err(ApiError::not_routable(&view.model));
     }
     let available = |backend: &str| gateway.upstream.availability(backend);
-    let moment = Moment { headers: &client, availability: &available, held: None };
+    let thread = gateway.conversations.thread(record.key.as_deref(), &view);
+    let recalled = gateway.conversations.recall(&thread, Instant::now());
+    let moment = Moment { headers: &client, availability: &available, held: recalled.held.as_ref() };
     let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     note(config, record, added, &considered);
@@ -123,6 +126,9 @@ async fn relay(
     let sent = gateway.upstream.send(&decision.order, &call, record).await;
     if let Ok(answer) = &sent {
         chosen(record, decision, answer);
+        if answer.status.is_success() {
+            gateway.conversations.remember(&thread, &answer.backend, &record.request_id, Instant::now());
+        }
     }
     added.set("x-mom-reason", &record.reasons);
     added.set("x-mom-backend", &record.backend);

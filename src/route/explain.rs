@@ -7,7 +7,7 @@ use crate::minds::{Given, Opined, Opinion};
 
 use super::rules::Facts;
 use super::select::{Candidate, Floor};
-use super::{Decision, Unable};
+use super::{Conversation, Decision, Unable};
 
 /// What came of weighing a route's candidates.
 pub(super) struct Outcome<'a> {
@@ -17,6 +17,14 @@ pub(super) struct Outcome<'a> {
     pub(super) unable: Option<Unable>,
     pub(super) prefer: Prefer,
     pub(super) floor: Floor,
+    /// The conversation stays with its backend.
+    pub(super) kept: Option<&'a Conversation>,
+}
+
+/// Code of a conversation whose backend another one would be chosen over.
+pub(super) fn stuck(conversation: &Conversation) -> Option<&'static str> {
+    let differs = conversation.backend != conversation.otherwise;
+    differs.then_some(if conversation.kept { "conversation_kept" } else { "conversation_moved" })
 }
 
 /// Code of a verdict that was needed and missing.
@@ -49,6 +57,7 @@ pub(super) fn mind_unavailable(role: &str) -> Decision {
         reasons: vec![unavailable(role), Unable::Mind.code()],
         sentence: format!("Not routed: the {role} verdict is missing and its configuration says to stop."),
         propensity: 1.0,
+        conversation: None,
     }
 }
 
@@ -100,7 +109,13 @@ impl Outcome<'_> {
             return sentence;
         };
         let _ = write!(sentence, "; {} ", chosen.backend);
+        let moved = self.kept.filter(|kept| kept.backend != kept.otherwise);
         let _ = match (self.manner(chosen, candidates), self.floor) {
+            _ if let Some(kept) = moved => {
+                let gain = kept.gain_usd.unwrap_or_default();
+                write!(sentence, "keeps the conversation: what it has read saves ${:.6}, ", kept.saving_usd)
+                    .and_then(|()| write!(sentence, "a change to {} would win ${gain:.6}", kept.otherwise))
+            }
             (Manner::OnlyCandidate, _) => write!(sentence, "is its only candidate"),
             (Manner::OnlyAble, _) => write!(sentence, "is the only candidate that can take it now"),
             (Manner::CheapestGoodEnough, Floor::At(floor)) => {

@@ -10,7 +10,7 @@ use crate::minds::quality::Foreseen;
 use crate::minds::{Given, Intent};
 
 use super::rules::Facts;
-use super::{Availability, Decision, NAMED, Taken, Unable, explain, price};
+use super::{Availability, Decision, NAMED, Taken, Unable, explain, price, stick};
 
 /// One backend that was weighed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +19,7 @@ pub struct Candidate {
     /// 0..1; `None` where the configuration or the verdicts do not say.
     #[serde(serialize_with = "to_a_millionth")]
     pub predicted_quality: Option<f64>,
+    /// With what the backend saves where it has read the beginning of this conversation.
     #[serde(serialize_with = "to_a_billionth")]
     pub predicted_cost_usd: f64,
     /// Able to take this request now.
@@ -32,6 +33,8 @@ pub struct Candidate {
     /// Predicted to cost no more than the route's budget has for one request.
     #[serde(skip)]
     pub(super) affordable: bool,
+    #[serde(skip)]
+    pub(super) cache_saving: f64,
     /// Expected quality before reading the request. Orders what is otherwise unknown; never reported.
     #[serde(skip)]
     prior: Option<f64>,
@@ -42,7 +45,7 @@ fn to_a_millionth<S: Serializer>(quality: &Option<f64>, serializer: S) -> Result
     quality.map(|quality| (quality * 1e6).round() / 1e6).serialize(serializer)
 }
 
-fn to_a_billionth<S: Serializer>(usd: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn to_a_billionth<S: Serializer>(usd: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     ((usd * 1e9).round() / 1e9).serialize(serializer)
 }
 
@@ -74,6 +77,7 @@ pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -
         sentence: explain::named(&candidate),
         candidates: vec![candidate],
         propensity: 1.0,
+        conversation: None,
     }
 }
 
@@ -97,7 +101,12 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     };
     let mut ranked: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.eligible).collect();
     // The sort is stable: equals keep the configured order.
-    ranked.sort_by(|a, b| preference(prefer, a, b));
+    ranked.sort_by(|a, b| preference(prefer, a, b, Candidate::plain_cost));
+    let otherwise = ranked.first().copied();
+    ranked.sort_by(|a, b| preference(prefer, a, b, |candidate| candidate.predicted_cost_usd));
+    let by_cost = otherwise.is_some_and(|first| !first.affordable || (prefer == Prefer::Cost && first.reaches_floor));
+    let held = facts.features.held;
+    let conversation = otherwise.and_then(|otherwise| stick::stick(policy, held, &mut ranked, otherwise, by_cost));
     let fallback: Vec<Candidate> = route
         .fallback
         .iter()
@@ -107,15 +116,18 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     let mut order: Vec<BackendName> = ranked.iter().map(|candidate| candidate.backend.clone()).collect();
     order.extend(fallback.iter().filter(|candidate| candidate.eligible).map(|candidate| candidate.backend.clone()));
     let unable = if order.is_empty() { gravest(candidates.iter().chain(&fallback)) } else { None };
-    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, prefer, floor };
+    let kept = conversation.as_ref().filter(|conversation| conversation.kept);
+    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, prefer, floor, kept };
     let mut reasons = explain::consulted(facts);
     reasons.extend(missing);
     reasons.extend(source.code());
     reasons.extend(far.then_some("far_from_outcomes"));
     reasons.extend(outcome.reasons(&candidates));
+    reasons.extend(conversation.as_ref().and_then(explain::stuck));
     let sentence = outcome.sentence(facts, &route.name, &clause, &candidates);
     candidates.extend(fallback);
-    Decision { route: route.name.clone(), clause, candidates, order, unable, reasons, sentence, propensity: 1.0 }
+    let (route, propensity) = (route.name.clone(), 1.0);
+    Decision { route, clause, candidates, order, unable, reasons, sentence, propensity, conversation }
 }
 
 /// Below this nearness to known outcomes the trace says that it is mostly difficulty that speaks.
@@ -189,9 +201,10 @@ fn weigh(
     let table = facts.config.quality.get(name);
     let length = foreseen(facts, name).and_then(|seen| seen.output_tokens).map(f64::from);
     let output = price::output_tokens(length, intent.verdict().copied(), facts.features.max_output_tokens);
+    let cache_saving = stick::saving(facts.config, facts.features.held, name, policy);
     let (cost, unable) = match facts.config.backends.get(name) {
         Some(backend) => {
-            let cost = backend.price.predict(facts.features.prompt_tokens, output);
+            let cost = backend.price.predict(facts.features.prompt_tokens, output) - cache_saving;
             let able = ability(facts, backend, output)
                 .or_else(|| policy.max_cost.filter(|most| cost > *most).map(too_dear))
                 .or_else(|| ready(availability(name)));
@@ -210,6 +223,7 @@ fn weigh(
         unable,
         reaches_floor: false,
         affordable: true,
+        cache_saving,
         prior: table.map(|table| table.default.worst()),
     }
 }
@@ -290,6 +304,11 @@ fn floor(facts: &Facts<'_>, policy: &Policy, source: Source) -> Floor {
 }
 
 impl Candidate {
+    /// As if no backend had read anything before.
+    pub(super) fn plain_cost(&self) -> f64 {
+        self.predicted_cost_usd + self.cache_saving
+    }
+
     fn compare(&mut self, floor: Floor) {
         self.reaches_floor = match (floor, self.predicted_quality) {
             (Floor::None, _) => true,
@@ -319,8 +338,8 @@ impl Candidate {
 
 /// `Less` is preferred. Within the budget comes before beyond it, and there the cheapest is best. A cost preference holds among those that reach the floor; below it
 /// the better one comes first.
-fn preference(prefer: Prefer, a: &Candidate, b: &Candidate) -> Ordering {
-    let cheaper = a.predicted_cost_usd.total_cmp(&b.predicted_cost_usd);
+fn preference(prefer: Prefer, a: &Candidate, b: &Candidate, cost: fn(&Candidate) -> f64) -> Ordering {
+    let cheaper = cost(a).total_cmp(&cost(b));
     let better = || by_quality(b.predicted_quality, a.predicted_quality).then_with(|| by_quality(b.prior, a.prior));
     if !(a.affordable && b.affordable) {
         return b.affordable.cmp(&a.affordable).then(cheaper);

@@ -10,6 +10,7 @@ use crate::minds::{Embedding, Given, Intent, Jailbreak, MindNames, Span, Timings
 mod decoders;
 mod outcomes;
 mod snapshot;
+mod stick;
 
 const BACKENDS: &str = r#"
 [backends.cheap]

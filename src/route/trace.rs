@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::config::{BackendName, Config};
 use crate::minds::{JudgedPart, Judgement};
 
-use super::{Candidate, Decision};
+use super::{Candidate, Conversation, Decision};
 
 /// What the gateway saw, weighed and chose for one request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,9 @@ pub struct Trace {
     pub candidates: Vec<Candidate>,
     /// `null` when the request goes nowhere; `reasons` then says why.
     pub choice: Option<Choice>,
+    /// What staying with the conversation's backend saves, beside what a change would win.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Conversation>,
     pub reasons: Vec<&'static str>,
     pub sentence: String,
     pub timings_us: BTreeMap<&'static str, u64>,
@@ -61,6 +64,7 @@ impl Trace {
             route: None,
             candidates: Vec::new(),
             choice: None,
+            conversation: None,
             reasons: Vec::new(),
             sentence: String::new(),
             timings_us: BTreeMap::new(),
@@ -96,6 +100,7 @@ impl Trace {
             model: config.upstream_model(backend).to_owned(),
             propensity: decision.propensity,
         });
+        self.conversation.clone_from(&decision.conversation);
         self.reasons.extend(&decision.reasons);
         self.sentence.clone_from(&decision.sentence);
     }

@@ -27,6 +27,7 @@ mod outcomes;
 mod providers;
 mod resilience;
 mod routing;
+mod sticky;
 mod storm;
 mod streams;
 mod tidy;

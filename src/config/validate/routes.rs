@@ -73,7 +73,7 @@ impl Checks<'_> {
     }
 
     fn policy(&mut self, key: &Key, route: &Route) {
-        let Policy { min_quality, max_cost, max_usd_per_1k_requests, quality_of, prefer: _ } = &route.policy;
+        let Policy { min_quality, max_cost, max_usd_per_1k_requests, quality_of, worth_usd, .. } = &route.policy;
         let foresees = self.config.foresees();
         if let Some(floor) = min_quality {
             self.within(key.and("min_quality"), *floor, 0.0, 1.0);
@@ -98,6 +98,11 @@ impl Checks<'_> {
             && (!usd.is_finite() || *usd <= 0.0)
         {
             self.fail(key.and("max_usd_per_1k_requests"), "must be USD for a thousand requests, more than 0");
+        }
+        if let Some(usd) = worth_usd
+            && (!usd.is_finite() || *usd <= 0.0)
+        {
+            self.fail(key.and("worth_usd"), "must be USD for an answer that is good rather than bad, more than 0");
         }
         if let Some(of) = quality_of {
             let key = key.and("quality_of");
