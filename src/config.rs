@@ -15,6 +15,7 @@ mod backend;
 mod extract;
 mod fault;
 mod labels;
+mod learn;
 mod ledger;
 mod load;
 mod mind;
@@ -27,6 +28,7 @@ mod validate;
 pub use backend::{Backend, Breaker, Capability, Price, PromptCache, Retry, Timeouts};
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
+pub use learn::{Learn, Signal};
 pub use ledger::Ledger;
 pub use mind::{Explain, FORESEES, Mind, OnError, Provider, flash, shipped};
 pub use quality::{Quality, QualityTable};
@@ -132,6 +134,9 @@ pub struct Route {
     /// Tried in order, after the candidates, when a call fails before its first byte.
     #[serde(default)]
     pub fallback: Vec<BackendName>,
+    /// Left out: it does as it is told.
+    #[serde(default)]
+    pub learn: Option<Learn>,
 }
 
 /// Keys are ANDed, lists are ORed.
@@ -325,6 +330,10 @@ impl Config {
         let named = self.ledger.as_ref().and_then(|ledger| ledger.premium.as_ref());
         let dearest = || self.backends.values().max_by(|a, b| a.price.output.total_cmp(&b.price.output));
         named.map_or_else(dearest, |name| self.backends.get(name))
+    }
+
+    pub fn route(&self, name: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.name == name)
     }
 
     /// Whether a mind foresees how well backends answer, so that they need no `[quality]`.

@@ -19,9 +19,15 @@ use crate::upstream::{BuildError, Upstream};
 pub mod classify;
 pub mod consider;
 pub mod conversations;
+pub mod feedback;
+pub mod lately;
 
 pub use consider::Considered;
 use conversations::Conversations;
+use lately::Lately;
+
+/// Requests that are known before the ledger has written them.
+const ASKED: usize = 32_768;
 
 /// What every request needs, built once.
 pub struct Gateway {
@@ -30,6 +36,8 @@ pub struct Gateway {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) conversations: Conversations,
+    /// Requests that feedback may come on, and whose they are; older ones are in the ledger.
+    asked: Lately<String, Option<String>>,
     /// Where requests write themselves down.
     pub(crate) book: Option<Book>,
     /// What goes on after an answer; the drain waits for it.
@@ -85,6 +93,7 @@ impl Gateway {
             metrics: Metrics::new(minds.metrics()),
             book: ledger.as_ref().map(Ledger::book),
             conversations: Conversations::default(),
+            asked: Lately::new(ASKED),
             minds,
             upstream,
             stop: stop.clone(),

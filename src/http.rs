@@ -32,6 +32,7 @@ pub(crate) fn public(gateway: Arc<Gateway>) -> Router {
         .route("/v1/models/{*id}", get(own::model))
         .route("/v1/route", post(own::route))
         .route("/v1/classify", post(own::classify))
+        .route("/v1/feedback", post(own::feedback))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&gateway), intake::headers))

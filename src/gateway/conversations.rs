@@ -1,13 +1,12 @@
 //! Which backend has read the beginning of a conversation, and which request asked the same before. In memory and
 //! bounded: hashes of texts under a seed of this process, never a text.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lately::Lately;
 use crate::minds::Input;
 use crate::openai::View;
 
@@ -18,17 +17,16 @@ const TURNS: usize = 65_536;
 const AGAIN: Duration = Duration::from_secs(600);
 
 /// What was answered lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Conversations {
     seed: RandomState,
-    turns: Mutex<Turns>,
+    turns: Lately<u64, Turn>,
 }
 
-/// Two generations: what is looked up in the old one is not moved, it is not worth it.
-#[derive(Debug, Default)]
-struct Turns {
-    new: HashMap<u64, Turn>,
-    old: HashMap<u64, Turn>,
+impl Default for Conversations {
+    fn default() -> Self {
+        Self { seed: RandomState::new(), turns: Lately::new(TURNS) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -84,41 +82,26 @@ impl Conversations {
     }
 
     pub fn recall(&self, thread: &Thread, now: Instant) -> Recalled {
-        let turns = self.turns();
+        let turns = &self.turns;
         let Some(((last, all), before)) = thread.links.split_last() else { return Recalled::default() };
         let age = |turn: &Turn| now.saturating_duration_since(turn.at);
-        let again = turns.find(*last).filter(|turn| age(turn) < AGAIN);
+        let again = turns.find(last).filter(|turn| age(turn) < AGAIN);
         // The longest beginning comes first.
-        let read = before.iter().rev().find_map(|(hash, bytes)| Some((turns.find(*hash)?, *bytes)));
-        let whole = again.map(|turn| (turn, *all));
+        let read = before.iter().rev().find_map(|(hash, bytes)| Some((turns.find(hash)?, *bytes)));
+        let whole = again.clone().map(|turn| (turn, *all));
         let held = whole.or(read).map(|(turn, bytes)| Reader {
-            backend: turn.backend.clone(),
+            age: age(&turn),
+            backend: turn.backend,
             share: bytes as f64 / (*all).max(1) as f64,
-            age: age(turn),
         });
-        Recalled { held, asked_before: again.map(|turn| turn.request_id.clone()) }
+        Recalled { held, asked_before: again.map(|turn| turn.request_id) }
     }
 
     /// This backend has read all of it.
     pub fn remember(&self, thread: &Thread, backend: &str, request_id: &str, now: Instant) {
         let Some((last, _)) = thread.links.last() else { return };
-        let mut turns = self.turns();
-        if turns.new.len() >= TURNS / 2 {
-            turns.old = std::mem::take(&mut turns.new);
-        }
         let turn = Turn { backend: backend.to_owned(), request_id: request_id.to_owned(), at: now };
-        turns.new.insert(*last, turn);
-    }
-
-    /// Nothing here panics while it holds the lock; if it did, what is there would still do.
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Turns {
-    fn find(&self, hash: u64) -> Option<&Turn> {
-        self.new.get(&hash).or_else(|| self.old.get(&hash))
+        self.turns.put(*last, turn);
     }
 }
 
@@ -171,19 +154,5 @@ mod tests {
         assert_eq!(again.asked_before.as_deref(), Some("r1"));
         assert_eq!(again.held.unwrap().share, 1.0);
         assert_eq!(known.recall(&asked, now + AGAIN).asked_before, None);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let known = Conversations::default();
-        let now = Instant::now();
-        for id in 0..TURNS + TURNS / 2 {
-            known.remember(&known.of_text(None, &said(&[&id.to_string()])), "cheap", "r", now);
-        }
-        let turns = known.turns();
-        assert!(turns.new.len() + turns.old.len() <= TURNS);
-        drop(turns);
-        let last = known.of_text(None, &said(&[&(TURNS + TURNS / 2 - 1).to_string()]));
-        assert!(known.recall(&last, now).asked_before.is_some());
     }
 }

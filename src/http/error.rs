@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use serde_json::json;
 
 use crate::gateway::classify::BadLine;
+use crate::gateway::feedback::FeedbackError;
 use crate::openai::ParseError;
 use crate::upstream::{BodyError, UpstreamError};
 
@@ -70,6 +71,12 @@ impl ApiError {
 
     pub(super) fn bad_line(bad: &BadLine) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", format!("We could not read the line: {bad}."))
+    }
+
+    pub(super) fn bad_feedback(why: &serde_json::Error) -> Self {
+        let message =
+            format!("We could not read the feedback: {why}. It is {{\"request_id\", \"score\", \"comment\"}}.");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 
     pub(super) fn body_timeout() -> Self {
@@ -139,6 +146,25 @@ impl ApiError {
 impl From<ParseError> for ApiError {
     fn from(error: ParseError) -> Self {
         Self { param: error.param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request", error.message) }
+    }
+}
+
+impl From<FeedbackError> for ApiError {
+    fn from(error: FeedbackError) -> Self {
+        let message = format!("No feedback was taken: {error}.");
+        match error {
+            FeedbackError::Invalid { param, .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid_request", message).param(param)
+            }
+            FeedbackError::NoLedger => Self::new(StatusCode::NOT_IMPLEMENTED, "no_ledger", message),
+            FeedbackError::Unknown => Self::new(StatusCode::NOT_FOUND, "unknown_request", message).param("request_id"),
+            FeedbackError::Ledger(_) | FeedbackError::Interrupted => {
+                tracing::error!(%error, "feedback was not taken");
+                let message = "No feedback was taken: the ledger cannot be read now.";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", message)
+                    .retry_after(Duration::from_secs(1))
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{ApiError, intake};
 use crate::gateway::classify::{Answer, Line};
 use crate::gateway::consider::Moment;
+use crate::gateway::feedback::Said;
 use crate::gateway::{Gateway, consider};
 use crate::openai::{Endpoint, View};
 use crate::route::Trace;
@@ -66,6 +67,17 @@ pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request)
     let id = request_id();
     gateway.reasons_follow(&mut considered, &id);
     Ok(Json(considered.trace(config, id)))
+}
+
+/// `{"request_id", "score", "comment"}`: how good an answer was.
+pub(super) async fn feedback(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Value>, ApiError> {
+    let _permit = gateway.admit().ok_or_else(ApiError::overloaded)?;
+    let caller = intake::authenticate(&gateway.config, request.headers())?;
+    let body = intake::body(&gateway.config, request).await?;
+    let said: Said = serde_json::from_slice(&body).map_err(|error| ApiError::bad_feedback(&error))?;
+    let id = said.request_id.clone();
+    let kept = gateway.hear(caller.key.as_deref(), said).await?;
+    Ok(Json(json!({"object": "feedback", "request_id": id, "comment_kept": kept})))
 }
 
 /// One `mom classify` line in, one out.

@@ -15,7 +15,7 @@ use super::headers::{self, Added};
 use super::intake::{self, Caller};
 use super::stream::{Bill, Relayed};
 use super::{ApiError, own};
-use crate::config::{Backend, Config, LogFormat};
+use crate::config::{Backend, Config, LogFormat, Signal};
 use crate::gateway::consider::Moment;
 use crate::gateway::{Considered, Gateway, consider};
 use crate::guard::{Found, Outcome};
@@ -103,6 +103,8 @@ async fn relay(
     let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     note(config, record, added, &considered);
+    gateway.expect_feedback(&record.request_id, record.key.as_deref());
+    signs(gateway, record, endpoint, recalled.asked_before);
     record.seen = considered.seen.take();
     if config.ledger.as_ref().is_some_and(|ledger| ledger.text) {
         record.text = std::str::from_utf8(&body).ok().map(str::to_owned);
@@ -172,6 +174,18 @@ fn note(config: &Config, record: &mut Record, added: &mut Added, considered: &Co
     added.set("x-mom-decision-us", &considered.took.as_micros().to_string());
     added.set("x-mom-guard", &considered.enforcement.marks.join("; "));
     added.set("x-mom-unavailable", &unavailable(considered));
+}
+
+/// What a route that learns takes for a sign of a bad answer.
+fn signs(gateway: &Gateway, record: &mut Record, endpoint: Endpoint, asked_before: Option<String>) {
+    let Some(learn) = gateway.config.route(&record.route).and_then(|route| route.learn.as_ref()) else { return };
+    record.failure_counts = learn.takes(Signal::Errors);
+    if let Some(earlier) = asked_before
+        && endpoint != Endpoint::Embeddings
+        && learn.takes(Signal::Regenerated)
+    {
+        gateway.regenerated(earlier);
+    }
 }
 
 fn unavailable(considered: &Considered) -> String {

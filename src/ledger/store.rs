@@ -166,6 +166,12 @@ impl Store {
         Ok(query.query_map([name], |row| row.get(0))?.next().transpose()?)
     }
 
+    /// Whose request this is: a key's name, or nobody's in particular. `None`: there is no such request.
+    pub fn asked_by(&self, request_id: &str) -> Result<Option<Option<String>>, LedgerError> {
+        let mut query = self.connection.prepare("SELECT key FROM requests WHERE request_id = ?1")?;
+        Ok(query.query_map([request_id], |row| row.get(0))?.next().transpose()?)
+    }
+
     /// Removes what is from before the last `keep`.
     pub fn remove_older(&mut self, keep: Duration) -> Result<usize, LedgerError> {
         let before = SystemTime::now().checked_sub(keep).map_or(0, millis);

@@ -10,7 +10,7 @@ use tracing::field::Empty;
 use super::metrics::{
     BackendLabel, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels, VerdictLabels,
 };
-use super::{Book, Entry, Note, Seen, Shadow, millis};
+use super::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 use crate::config::Price;
 use crate::openai::Usage;
 
@@ -71,6 +71,8 @@ pub struct Record {
     pub propensity: Option<f64>,
     /// Whom the policy chose, whoever answers.
     pub chosen: String,
+    /// A backend's failure is taken for feedback.
+    pub failure_counts: bool,
     /// Part of the cost: for answers that nobody was shown.
     pub discarded_usd: Option<f64>,
     pub seen: Option<Seen>,
@@ -119,6 +121,7 @@ impl Record {
             policy_version: String::new(),
             propensity: None,
             chosen: String::new(),
+            failure_counts: false,
             discarded_usd: None,
             seen: None,
             text: None,
@@ -162,6 +165,13 @@ impl Record {
             text: self.text.take(),
             shadow: self.shadow.take(),
         }
+    }
+
+    /// Whether the backend that was chosen gave no whole answer.
+    fn failed(&self, status: u16) -> bool {
+        let another = !self.chosen.is_empty() && self.chosen != self.backend;
+        let answered = !self.backend.is_empty() && !another;
+        another || (answered && (self.end == End::Cut || (500..600).contains(&status)))
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -266,6 +276,10 @@ impl Drop for Record {
         self.count(status);
         self.trace(status);
         if let Some(book) = self.book.take() {
+            if self.failure_counts && self.failed(status) {
+                let (at, request_id) = (millis(SystemTime::now()), self.request_id.clone());
+                book.enter(Note::Feedback(Feedback { at, request_id, source: "error", score: 0.0, comment: None }));
+            }
             book.enter(Note::Request(Box::new(self.entry(status))));
         }
         tracing::info!(

@@ -18,6 +18,7 @@ mod decoders;
 mod delay;
 mod errors;
 mod eval;
+mod feedback;
 mod fidelity;
 mod guard;
 mod headers;

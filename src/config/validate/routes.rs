@@ -47,6 +47,7 @@ impl Checks<'_> {
             }
             self.targets(&key, route);
             self.policy(&key.and("policy"), route);
+            self.learn(&key.and("learn"), route);
         }
     }
 
@@ -112,6 +113,22 @@ impl Checks<'_> {
                 let add = format!("add [quality.{}]", of.backend);
                 self.fail_and_say(key.and("backend"), format!("\"{}\" has no [quality] table", of.backend), add);
             }
+        }
+    }
+
+    fn learn(&mut self, key: &Key, route: &Route) {
+        let Some(learn) = &route.learn else { return };
+        self.within(key.and("explore"), learn.explore, 0.0, 0.2);
+        self.positive(key, &[("every", learn.every.is_zero())]);
+        if route.policy.worth_usd.is_none() {
+            let says = "add worth_usd to its policy: what an answer that is good rather than bad is worth";
+            self.fail_and_say(key.clone(), "better answers cannot be weighed against their cost", says);
+        }
+        if self.config.ledger.as_ref().is_none_or(|ledger| !ledger.features) {
+            self.fail_and_say(key.clone(), "there is nothing to learn from", "add [ledger], with features");
+        }
+        if route.candidates.len() == 1 {
+            self.fail(key.clone(), "there is one candidate: nothing to choose");
         }
     }
 
