@@ -21,10 +21,12 @@ pub mod consider;
 pub mod conversations;
 pub mod feedback;
 pub mod lately;
+pub mod learning;
 
 pub use consider::Considered;
 use conversations::Conversations;
 use lately::Lately;
+use learning::Learning;
 
 /// Requests that are known before the ledger has written them.
 const ASKED: usize = 32_768;
@@ -38,6 +40,8 @@ pub struct Gateway {
     pub(crate) conversations: Conversations,
     /// Requests that feedback may come on, and whose they are; older ones are in the ledger.
     asked: Lately<String, Option<String>>,
+    /// Routes that learn.
+    pub(crate) learning: Option<Arc<Learning>>,
     /// Where requests write themselves down.
     pub(crate) book: Option<Book>,
     /// What goes on after an answer; the drain waits for it.
@@ -82,6 +86,7 @@ impl Gateway {
         let (admin, admin_addr) = bind("server.admin_listen", config.server.admin_listen).await?;
         let upstream = Upstream::new(&config)?;
         let ledger = config.ledger.as_ref().map(Ledger::open).transpose()?;
+        let learning = Learning::open(&config)?.map(Arc::new);
         let loading = config.clone();
         let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
         let minds = minds.await.map_err(|_| StartError::Interrupted)??;
@@ -93,12 +98,17 @@ impl Gateway {
             metrics: Metrics::new(minds.metrics()),
             book: ledger.as_ref().map(Ledger::book),
             conversations: Conversations::default(),
+            learning,
             asked: Lately::new(ASKED),
             minds,
             upstream,
             stop: stop.clone(),
             config,
         });
+        if let (Some(learning), Some(book)) = (&gateway.learning, &gateway.book) {
+            let stop = gateway.stop.drain.clone();
+            public_tasks.spawn(Arc::clone(learning).study(gateway.config.clone(), book.clone(), stop));
+        }
         let limits = gateway.config.server.clone();
         let router = http::public(Arc::clone(&gateway));
         public_tasks.spawn(listener::serve(public, router, limits.clone(), stop, public_tasks.clone()));
@@ -111,6 +121,11 @@ impl Gateway {
     /// One request's place among those in flight; `None` at the limit.
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// What routes have learnt, and the lot that is drawn for a request.
+    pub(crate) fn learning(&self, draw: f64) -> Option<(&Learning, f64)> {
+        Some((self.learning.as_deref()?, draw))
     }
 
     /// Reasons that nobody waits for get lines of their own in the log.

@@ -95,20 +95,45 @@ pub struct Offer {
     pub backend: BackendName,
     pub quality: Option<f64>,
     pub cost_usd: f64,
+    /// Able, and within the route's budget.
     pub eligible: bool,
+    /// It is what the configured policy chooses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base: bool,
 }
 
 impl Decision {
+    /// What was learnt of a candidate.
+    pub fn learned(&mut self, backend: &str, quality: f64) {
+        let of = self.candidates.iter_mut().find(|candidate| candidate.backend == backend);
+        of.into_iter().for_each(|candidate| candidate.learned_quality = Some(quality));
+    }
+
+    /// Another policy than the configured one takes `backend`, or the same, with this probability. `code` says why
+    /// where it is not the configured choice.
+    pub fn take(&mut self, backend: &str, propensity: f64, code: &'static str) {
+        self.propensity = propensity;
+        if code.is_empty() {
+            return;
+        }
+        if let Some(at) = self.order.iter().position(|name| name == backend) {
+            self.order[..=at].rotate_right(1);
+        }
+        self.reasons.push(code);
+        self.sentence.push_str(&explain::taken(backend, code));
+    }
+
     /// Of the candidates of the route taken, without its fallbacks.
     pub fn offers(&self, config: &Config) -> Vec<Offer> {
-        let route = config.routes.iter().find(|route| route.name == self.route);
+        let route = config.route(&self.route);
         let compared = |name: &BackendName| route.is_none_or(|route| route.candidates.contains(name));
         let offers = self.candidates.iter().filter(|candidate| compared(&candidate.backend));
         let offer = |candidate: &Candidate| Offer {
             backend: candidate.backend.clone(),
             quality: candidate.predicted_quality,
             cost_usd: candidate.predicted_cost_usd,
-            eligible: candidate.eligible,
+            eligible: candidate.eligible && candidate.affordable,
+            base: self.order.first() == Some(&candidate.backend),
         };
         offers.map(offer).collect()
     }

@@ -84,7 +84,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 /// The trace of one line, or why there is none.
 async fn trace(config: &Config, minds: &Minds, body: &[u8], number: u64) -> Result<Trace, String> {
     let mut view = View::parse(body, Endpoint::ChatCompletions).map_err(|error| error.message)?;
-    let moment = Moment { headers: &HeaderMap::new(), availability: &|_| Availability::Ready, held: None };
+    let moment =
+        Moment { headers: &HeaderMap::new(), availability: &|_| Availability::Ready, held: None, learning: None };
     let considered = consider(config, minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| format!("the model `{}` does not exist", view.model))?;
     considered.complete().await;

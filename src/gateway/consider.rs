@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::conversations::Reader;
+use super::learning::Learning;
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
 use crate::minds::quality::structure;
 use crate::minds::{Input, Judgement, Later, Minds, verdicts_json};
 use crate::openai::View;
-use crate::route::{self, Availability, Decision, Features, Held, Snapshot, Target, Trace};
+use crate::route::{self, Availability, Decision, Features, Held, Offer, Snapshot, Target, Trace};
 use crate::telemetry::Seen;
 
 /// What the gateway thinks of a request.
@@ -41,6 +42,8 @@ pub struct Moment<'a> {
     pub availability: &'a (dyn Fn(&str) -> Availability + Sync),
     /// The backend that this conversation is with.
     pub held: Option<&'a Reader>,
+    /// Routes that learn, and a random number from 0 to below 1 for them; 1: nothing is left to the lot.
+    pub learning: Option<(&'a Learning, f64)>,
 }
 
 /// Judges and decides; `None` when the model's name stands for nothing.
@@ -62,7 +65,7 @@ pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, momen
         headers: moment.headers,
         held: moment.held.and_then(|reader| held(config, reader, judgement.prompt_tokens)),
     };
-    let mut later = Vec::new();
+    let (mut later, mut offers) = (Vec::new(), Vec::new());
     let decision = match enforcement.outcome.stops() {
         Some(_) => None,
         None => {
@@ -81,6 +84,10 @@ pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, momen
                     }
                 }
             }
+            offers = decision.offers(config);
+            if let Some((learning, draw)) = moment.learning {
+                learning.steer(config, &features, &judgement, &mut decision, draw);
+            }
             later = minds.explain(&input, &mut judgement, judged).await;
             judgement.timings.consult = judged.elapsed();
             Some(decision)
@@ -88,7 +95,7 @@ pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, momen
     };
     let took = started.elapsed();
     let keeps = config.ledger.as_ref().is_some_and(|ledger| ledger.features);
-    let seen = keeps.then(|| seen(config, &features, &judgement, decision.as_ref(), &input));
+    let seen = keeps.then(|| seen(config, &features, &judgement, &offers, &input));
     Some(Considered { judgement, enforcement, decision, took, later, seen })
 }
 
@@ -100,16 +107,9 @@ fn held<'a>(config: &Config, reader: &'a Reader, prompt_tokens: u64) -> Option<H
 }
 
 /// What another policy needs to decide this again.
-fn seen(
-    config: &Config,
-    features: &Features<'_>,
-    judgement: &Judgement,
-    decision: Option<&Decision>,
-    input: &Input,
-) -> Seen {
+fn seen(config: &Config, features: &Features<'_>, judgement: &Judgement, offers: &[Offer], input: &Input) -> Seen {
     let (snapshot, embedding) = Snapshot::of(config, features, judgement, &structure(input)).keep();
-    let offers = decision.map_or_else(Vec::new, |decision| decision.offers(config));
-    Seen { snapshot, embedding, offers: serde_json::to_string(&offers).unwrap_or_default() }
+    Seen { snapshot, embedding, offers: serde_json::to_string(offers).unwrap_or_default() }
 }
 
 /// The body with `"model": "auto"` where it names no model at all; everything else, `null`

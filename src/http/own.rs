@@ -61,7 +61,12 @@ pub(super) async fn route(State(gateway): State<Arc<Gateway>>, request: Request)
     let available = |backend: &str| gateway.upstream.availability(backend);
     let thread = gateway.conversations.thread(caller.key.as_deref(), &view);
     let recalled = gateway.conversations.recall(&thread, Instant::now());
-    let moment = Moment { headers: &headers, availability: &available, held: recalled.held.as_ref() };
+    let moment = Moment {
+        headers: &headers,
+        availability: &available,
+        held: recalled.held.as_ref(),
+        learning: gateway.learning(1.0),
+    };
     let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     let id = request_id();

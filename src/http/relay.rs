@@ -99,7 +99,12 @@ async fn relay(
     let available = |backend: &str| gateway.upstream.availability(backend);
     let thread = gateway.conversations.thread(record.key.as_deref(), &view);
     let recalled = gateway.conversations.recall(&thread, Instant::now());
-    let moment = Moment { headers: &client, availability: &available, held: recalled.held.as_ref() };
+    let moment = Moment {
+        headers: &client,
+        availability: &available,
+        held: recalled.held.as_ref(),
+        learning: gateway.learning(rand::random()),
+    };
     let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     note(config, record, added, &considered);

@@ -168,6 +168,38 @@ fn what_was_seen_and_heard_of_a_request_is_kept_beside_it() {
 }
 
 #[test]
+fn lessons_are_requests_with_what_was_heard_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let now = SystemTime::now();
+    let seen = Some(Seen { snapshot: "{}".to_owned(), embedding: None, offers: "[]".to_owned() });
+    let lesson = |id: &str, seconds: u64| Entry {
+        chosen: "cheap".to_owned(),
+        seen: seen.clone(),
+        ..entry(id, now + Duration::from_secs(seconds))
+    };
+    ["a", "b", "c"].iter().zip(0..).for_each(|(id, at)| ledger.book().enter(note(lesson(id, at))));
+    ledger.book().enter(note(Entry { route: "other".to_owned(), ..lesson("d", 3) }));
+    ledger.book().enter(note(Entry { seen: None, ..lesson("e", 4) }));
+    for (id, source, score) in [("a", "client", 0.5), ("b", "error", 0.0), ("a", "client", 0.75), ("d", "client", 1.0)]
+    {
+        let (at, request_id) = (millis(now), id.to_owned());
+        ledger.book().enter(Note::Feedback(Feedback { at, request_id, source, score, comment: None }));
+    }
+    ledger.close();
+    let store = Store::open_existing(&path).unwrap();
+    let heard = |most: usize| -> Vec<(String, Option<f64>, bool)> {
+        let lessons = store.lessons("main", most).unwrap().into_iter();
+        lessons.map(|lesson| (lesson.request_id, lesson.said, lesson.sign)).collect()
+    };
+    let known = |id: &str, said, sign| (id.to_owned(), said, sign);
+    assert_eq!(heard(9), [known("a", Some(0.75), false), known("b", None, true), known("c", None, false)]);
+    assert_eq!(heard(2), [known("b", None, true), known("c", None, false)]);
+    assert_eq!(store.heard().unwrap(), 4);
+}
+
+#[test]
 fn a_file_of_the_first_version_is_brought_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");

@@ -61,6 +61,14 @@ pub(super) fn mind_unavailable(role: &str) -> Decision {
     }
 }
 
+/// Why another candidate is taken than the configured policy has.
+pub(super) fn taken(backend: &str, code: &str) -> String {
+    match code {
+        "explored" => format!(" Sent to {backend} by lot, so that there is something to compare."),
+        _ => format!(" Sent to {backend}: feedback says that it is worth more."),
+    }
+}
+
 pub(super) fn named(candidate: &Candidate) -> String {
     let name = &candidate.backend;
     match candidate.unable {

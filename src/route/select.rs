@@ -22,6 +22,9 @@ pub struct Candidate {
     /// With what the backend saves where it has read the beginning of this conversation.
     #[serde(serialize_with = "to_a_billionth")]
     pub predicted_cost_usd: f64,
+    /// What feedback has made of that.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "to_a_millionth")]
+    pub learned_quality: Option<f64>,
     /// Able to take this request now.
     pub eligible: bool,
     /// Why it is not eligible, or how it compares.
@@ -218,6 +221,7 @@ fn weigh(
         backend: name.to_owned(),
         predicted_quality: source.predict(facts, name),
         predicted_cost_usd: cost,
+        learned_quality: None,
         eligible: unable.is_none(),
         why: why.unwrap_or_default(),
         unable,

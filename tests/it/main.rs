@@ -23,6 +23,7 @@ mod fidelity;
 mod guard;
 mod headers;
 mod import;
+mod learning;
 mod ledger;
 mod outcomes;
 mod providers;

@@ -1,0 +1,63 @@
+//! What a route that learns reads of its past.
+
+use rusqlite::params;
+
+use super::store::{LedgerError, Store};
+
+/// One request that a route decided, and what was heard of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    pub request_id: String,
+    pub policy_version: String,
+    /// Who answered.
+    pub backend: String,
+    /// Whom the policy chose.
+    pub chosen: String,
+    pub propensity: f64,
+    pub reasons: String,
+    /// As [`Seen`](crate::telemetry::Seen) has them.
+    pub snapshot: String,
+    pub offers: String,
+    /// What the client said last, 0..1.
+    pub said: Option<f64>,
+    /// Something was taken for a sign of a bad answer.
+    pub sign: bool,
+}
+
+impl Store {
+    /// The newest `most` requests of a route, oldest first.
+    pub fn lessons(&self, route: &str, most: usize) -> Result<Vec<Lesson>, LedgerError> {
+        let mut query = self.connection.prepare(
+            "SELECT r.request_id, r.policy_version, r.backend, r.chosen, r.propensity, r.reasons, f.snapshot, f.offers,
+                    (SELECT score FROM feedback WHERE request_id = r.request_id AND source = 'client'
+                     ORDER BY rowid DESC LIMIT 1),
+                    EXISTS (SELECT 1 FROM feedback WHERE request_id = r.request_id AND source <> 'client')
+             FROM requests r JOIN features f ON f.request_id = r.request_id
+             WHERE r.route = ?1 AND r.chosen <> '' AND r.propensity > 0
+             ORDER BY r.at DESC, r.request_id DESC LIMIT ?2",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let lessons = query.query_map(params![route, most], |row| {
+            Ok(Lesson {
+                request_id: row.get(0)?,
+                policy_version: row.get(1)?,
+                backend: row.get(2)?,
+                chosen: row.get(3)?,
+                propensity: row.get(4)?,
+                reasons: row.get(5)?,
+                snapshot: row.get(6)?,
+                offers: row.get(7)?,
+                said: row.get(8)?,
+                sign: row.get(9)?,
+            })
+        })?;
+        let mut lessons = lessons.collect::<Result<Vec<_>, _>>()?;
+        lessons.reverse();
+        Ok(lessons)
+    }
+
+    /// Grows with every piece of feedback.
+    pub fn heard(&self) -> Result<i64, LedgerError> {
+        Ok(self.connection.query_row("SELECT coalesce(max(rowid), 0) FROM feedback", [], |row| row.get(0))?)
+    }
+}
