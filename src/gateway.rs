@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::http;
 use crate::http::listener::{self, Stop};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Budgets, Ledger, LedgerError, Now};
 use crate::minds::{LoadError, Minds};
 use crate::telemetry::{Book, Metrics};
 use crate::upstream::{BuildError, Upstream};
@@ -29,6 +29,7 @@ pub struct Gateway {
     pub(crate) metrics: Arc<Metrics>,
     /// Where requests write themselves down.
     pub(crate) book: Option<Book>,
+    pub(crate) budgets: Budgets,
     /// What goes on after an answer; the drain waits for it.
     pub(crate) tasks: TaskTracker,
     permits: Arc<Semaphore>,
@@ -71,6 +72,7 @@ impl Gateway {
         let (admin, admin_addr) = bind("server.admin_listen", config.server.admin_listen).await?;
         let upstream = Upstream::new(&config)?;
         let ledger = config.ledger.as_ref().map(Ledger::open).transpose()?;
+        let budgets = Budgets::open(&config, Now::read())?;
         let loading = config.clone();
         let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
         let minds = minds.await.map_err(|_| StartError::Interrupted)??;
@@ -81,6 +83,7 @@ impl Gateway {
             permits: Arc::new(Semaphore::new(config.server.max_requests)),
             metrics: Metrics::new(minds.metrics()),
             book: ledger.as_ref().map(Ledger::book),
+            budgets,
             minds,
             upstream,
             stop: stop.clone(),

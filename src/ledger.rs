@@ -10,9 +10,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+mod budget;
 mod store;
 mod summary;
 
+pub use budget::{Budgets, Now, Over, Reservation, Standing};
 pub use store::{LedgerError, Store};
 pub use summary::{By, Line, Summary, csv, jsonl};
 
