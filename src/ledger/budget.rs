@@ -92,12 +92,9 @@ impl Budgets {
         // Validation refuses budgets without a ledger.
         let (Some(ledger), false) = (&config.ledger, limits.is_empty()) else { return Ok(Self::default()) };
         let store = Store::open_existing(&ledger.path)?;
-        let mut spent: BTreeMap<Per, HashMap<String, f64>> = BTreeMap::new();
-        for (_, limit) in &limits {
-            if !spent.contains_key(&limit.per) {
-                spent.insert(limit.per, store.spent(Window::at(limit.per, now.wall))?);
-            }
-        }
+        let used = [Per::Day, Per::Week, Per::Month].into_iter().filter(|per| limits.iter().any(|of| of.1.per == *per));
+        let spent = used.map(|per| Ok((per, store.spent(Window::at(per, now.wall))?)));
+        let spent: BTreeMap<Per, HashMap<String, f64>> = spent.collect::<Result<_, LedgerError>>()?;
         let account = |(name, limit): (&String, config::Budget)| {
             let spent = spent.get(&limit.per).and_then(|keys| keys.get(name)).copied().unwrap_or_default();
             (name.clone(), Arc::new(Account::new(name.clone(), limit, spent, now)))
