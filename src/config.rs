@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod backend;
+mod budget;
 mod extract;
 mod fault;
 mod labels;
@@ -26,6 +27,7 @@ mod units;
 mod validate;
 
 pub use backend::{Backend, Breaker, Capability, Price, PromptCache, Retry, Timeouts};
+pub use budget::{Budget, Per};
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use learn::{Learn, Signal};
@@ -299,6 +301,9 @@ pub enum AllRoutes {
 pub struct Key {
     /// Hex sha256 of the key, as `mom keys new NAME` prints it.
     pub sha256: KeyDigest,
+    /// Left out: it may spend what it likes.
+    #[serde(default)]
+    pub budget: Option<Budget>,
 }
 
 /// `[telemetry]`.

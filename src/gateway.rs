@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::http;
 use crate::http::listener::{self, Stop};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Budgets, Ledger, LedgerError, Now};
 use crate::minds::{LoadError, Minds};
 use crate::telemetry::{Book, Metrics};
 use crate::upstream::{BuildError, Upstream};
@@ -44,6 +44,7 @@ pub struct Gateway {
     pub(crate) learning: Option<Arc<Learning>>,
     /// Where requests write themselves down.
     pub(crate) book: Option<Book>,
+    pub(crate) budgets: Budgets,
     /// What goes on after an answer; the drain waits for it.
     pub(crate) tasks: TaskTracker,
     permits: Arc<Semaphore>,
@@ -87,6 +88,7 @@ impl Gateway {
         let upstream = Upstream::new(&config)?;
         let ledger = config.ledger.as_ref().map(Ledger::open).transpose()?;
         let learning = Learning::open(&config)?.map(Arc::new);
+        let budgets = Budgets::open(&config, Now::read())?;
         let loading = config.clone();
         let minds = tokio::task::spawn_blocking(move || Minds::load(&loading));
         let minds = minds.await.map_err(|_| StartError::Interrupted)??;
@@ -100,6 +102,7 @@ impl Gateway {
             conversations: Conversations::default(),
             learning,
             asked: Lately::new(ASKED),
+            budgets,
             minds,
             upstream,
             stop: stop.clone(),

@@ -10,10 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+mod budget;
 mod lessons;
 mod store;
 mod summary;
 
+pub use budget::{Budgets, Now, Over, Reservation, Standing};
 pub use lessons::Lesson;
 pub use store::{LedgerError, Store};
 pub use summary::{By, Line, Summary, csv, jsonl};

@@ -12,6 +12,6 @@ mod record;
 pub use drift::Scores;
 pub use entry::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 pub use log::{Guard, InitError, init};
-pub use metrics::{BackendLabel, Metrics};
+pub use metrics::{BackendLabel, BudgetLabels, KeyLabel, Metrics};
 pub use minds::MindMetrics;
 pub use record::{End, Record};

@@ -93,6 +93,12 @@ pub struct PromptCache {
     pub ttl: Duration,
 }
 
+impl Price {
+    pub fn is_free(&self) -> bool {
+        self.input <= 0.0 && self.cached_input.is_none_or(|usd| usd <= 0.0) && self.output <= 0.0
+    }
+}
+
 /// Retries of one backend, before the first byte only.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -144,6 +144,8 @@ fn example(field: &str) -> Option<&'static str> {
         "default" => "write default = 0.8, or { simple = 0.9, medium = 0.8, hard = 0.6 }",
         "input" | "output" => "prices are USD per 1M tokens",
         "texts" => "write texts = [\"an example\", \"another\"]",
+        "usd" => "write usd = 10.0",
+        "per" => "write per = \"day\", \"week\" or \"month\"",
         "sha256" => "`mom keys new` prints it",
         _ => return None,
     })

@@ -10,6 +10,7 @@ use super::fault::{Key, Problem, suggest};
 use super::labels::{CATEGORIES, PII_LABELS};
 use super::{Action, Backend, Config, Explain, FORESEES, KeyDigest, Mind, Quality, ROLES};
 
+mod budgets;
 mod routes;
 
 /// Names that exist in the file, whatever else is wrong with what they name.
@@ -51,6 +52,7 @@ pub(super) fn validate(config: &Config, names: &Names) -> Vec<Problem> {
     checks.guard();
     checks.virtual_models();
     checks.keys();
+    checks.budgets();
     checks.ledger();
     checks.telemetry();
     checks.problems

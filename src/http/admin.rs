@@ -10,8 +10,9 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
+use crate::ledger::Now;
 use crate::route::Availability;
-use crate::telemetry::BackendLabel;
+use crate::telemetry::{BackendLabel, KeyLabel};
 
 /// The process is up.
 pub(super) async fn healthz() -> &'static str {
@@ -47,6 +48,12 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
         let open = gateway.upstream.availability(backend) == Availability::Broken;
         let label = BackendLabel { backend: backend.clone() };
         gateway.metrics.breaker_open.get_or_create(&label).set(i64::from(open));
+    }
+    for standing in gateway.budgets.standings(Now::read()) {
+        let label = KeyLabel { key: standing.key.to_owned() };
+        gateway.metrics.budget_limit_usd.get_or_create(&label).set(standing.limit_usd);
+        gateway.metrics.budget_spent_usd.get_or_create(&label).set(standing.spent_usd);
+        gateway.metrics.budget_reserved_usd.get_or_create(&label).set(standing.reserved_usd);
     }
     gateway.metrics.mind_queue_depth.set(i64::try_from(gateway.minds.waiting()).unwrap_or(i64::MAX));
     gateway.minds.gauge();

@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode, Uri};
 use serde_json::json;
 
+use crate::config::Per;
 use crate::gateway::classify::BadLine;
 use crate::gateway::feedback::FeedbackError;
 use crate::openai::ParseError;
@@ -22,6 +23,8 @@ pub(super) struct ApiError {
     message: String,
     param: Option<String>,
     retry_after: Option<Duration>,
+    /// Clients that repeat requests by themselves should not repeat this one.
+    for_good: bool,
 }
 
 impl ApiError {
@@ -32,7 +35,7 @@ impl ApiError {
             status if status.is_server_error() => "server_error",
             _ => "invalid_request_error",
         };
-        Self { status, kind, code, message: message.into(), param: None, retry_after: None }
+        Self { status, kind, code, message: message.into(), param: None, retry_after: None, for_good: false }
     }
 
     pub(super) fn code(&self) -> &'static str {
@@ -57,6 +60,22 @@ impl ApiError {
     pub(super) fn overloaded() -> Self {
         let message = "The gateway is at its limit of requests in flight. Try again shortly.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "gateway_overloaded", message).retry_after(Duration::from_secs(1))
+    }
+
+    /// `wait`: until there is a new budget; `None` where requests in flight hold what is left of this one.
+    pub(super) fn budget(per: Per, wait: Option<Duration>) -> Self {
+        let per = per.as_str();
+        let message = match wait {
+            Some(_) => format!(
+                "This request may cost more than is left of your key's budget for this {per}. A smaller `max_tokens` costs less; the next {per} (UTC) brings a new budget."
+            ),
+            None => format!(
+                "Requests in flight hold what is left of your key's budget for this {per}. Try again when they are done."
+            ),
+        };
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let error = Self::new(status, "budget_exceeded", message).retry_after(wait.unwrap_or(Duration::from_secs(1)));
+        Self { kind: "insufficient_quota", for_good: wait.is_some(), ..error }
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
@@ -205,6 +224,9 @@ impl IntoResponse for ApiError {
             if let Ok(value) = HeaderValue::try_from(seconds.to_string()) {
                 response.headers_mut().insert(RETRY_AFTER, value);
             }
+        }
+        if self.for_good {
+            response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
     }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::budget::{self, Asked};
 use super::headers::{self, Added};
 use super::intake::{self, Caller};
 use super::stream::{Bill, Relayed};
@@ -19,6 +20,7 @@ use crate::config::{Backend, Config, LogFormat, Signal};
 use crate::gateway::consider::Moment;
 use crate::gateway::{Considered, Gateway, consider};
 use crate::guard::{Found, Outcome};
+use crate::ledger::Reservation;
 use crate::openai::{Endpoint, View, refusal, rewrite};
 use crate::route::{self, Decision, Target, Unable};
 use crate::telemetry::{End, Record};
@@ -47,10 +49,10 @@ async fn accept(State(gateway): State<Arc<Gateway>>, endpoint: Endpoint, request
     let span = record.span().clone();
     let result = relay(&gateway, endpoint, request, &mut record, &mut added).instrument(span).await;
     let mut response = match result {
-        Ok(Reply::Relay { answer, permit, prompt_tokens }) => {
+        Ok(Reply::Relay { answer, permit, prompt_tokens, reserved }) => {
             record.status = answer.status.as_u16();
             let price = gateway.config.backends.get(&answer.backend).map(|backend| backend.price).unwrap_or_default();
-            let bill = Bill { price, prompt_tokens, minds: gateway.minds.clone() };
+            let bill = Bill { price, prompt_tokens, minds: gateway.minds.clone(), reserved };
             return relayed(*answer, record, bill, permit, &added);
         }
         Ok(Reply::Own(response)) => response,
@@ -72,6 +74,7 @@ enum Reply {
         answer: Box<Answer>,
         permit: tokio::sync::OwnedSemaphorePermit,
         prompt_tokens: u64,
+        reserved: Option<Reservation>,
     },
     Own(Response),
 }
@@ -121,6 +124,14 @@ async fn relay(
     if let Some(unable) = decision.unable {
         return Err(unable.into());
     }
+    let prompt_tokens = considered.judgement.prompt_tokens;
+    let asked = Asked {
+        prompt_tokens: prompt_tokens + (view.definition_bytes as u64).div_ceil(4),
+        max_output_tokens: view.max_output_tokens,
+        answers: view.answers,
+    };
+    // Given back whole when no backend answers, also when the client leaves before one does.
+    let reserved = budget::reserve(gateway, decision, asked, record, added)?;
 
     let rewritten = |backend: &Backend, model: &str| rewrite::for_backend(&body, &view, model, backend.request_usage);
     let call = Call {
@@ -141,7 +152,7 @@ async fn relay(
     added.set("x-mom-backend", &record.backend);
     added.set("x-mom-model", &record.model);
     let answer = sent?;
-    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens: considered.judgement.prompt_tokens })
+    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens, reserved })
 }
 
 /// Puts the verdicts and the decision into the record and the headers.

@@ -111,6 +111,28 @@ fn a_locked_file_is_written_when_it_is_free_again_and_the_gap_is_told() {
 }
 
 #[test]
+fn a_full_disk_takes_all_of_a_batch_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut store = Store::open(&path).unwrap();
+    let now = SystemTime::now();
+    let batch = |from: usize| (from..from + 300).map(|n| note(entry(&n.to_string(), now))).collect::<Vec<_>>();
+    store.write(&batch(0), 0).unwrap();
+    let pages: i64 = store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    // SQLite then answers as it does when the disk is full.
+    let most = |store: &Store, pages: i64| {
+        store.connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0)).unwrap();
+    };
+    most(&store, pages + 1);
+    let told = store.write(&batch(300), 3).unwrap_err().to_string();
+    assert_eq!(told, "database or disk is full");
+    assert_eq!((all(&path).lines[0].requests, all(&path).lost), (300, 0));
+    most(&store, pages + 1000);
+    store.write(&batch(300), 3).unwrap();
+    assert_eq!((all(&path).lines[0].requests, all(&path).lost), (600, 3));
+}
+
+#[test]
 fn old_requests_go_and_a_clock_that_jumps_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");

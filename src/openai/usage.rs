@@ -28,6 +28,8 @@ struct Wire {
     #[serde(default)]
     completion_tokens: u64,
     #[serde(default)]
+    total_tokens: Option<u64>,
+    #[serde(default)]
     prompt_tokens_details: Option<PromptDetails>,
     #[serde(default)]
     completion_tokens_details: Option<CompletionDetails>,
@@ -51,11 +53,17 @@ impl Usage {
         // Most chunks of a stream have none: do not parse those.
         memchr::memmem::find(json, b"\"usage\"")?;
         let wire = serde_json::from_slice::<Carrier>(json).ok()?.usage?;
+        let said = wire.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        // Some providers (xAI) count reasoning beside the completion, others (Gemini) in the total alone. All bill it.
+        let counted = wire.prompt_tokens.saturating_add(wire.completion_tokens);
+        let beside = wire.total_tokens.unwrap_or(0).saturating_sub(counted);
+        let adds_up = wire.prompt_tokens > 0 && said.is_none_or(|said| said == 0 || said == beside);
+        let beside = if adds_up { beside } else { 0 };
         Some(Self {
             prompt: wire.prompt_tokens,
             cached: wire.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
-            completion: wire.completion_tokens,
-            reasoning: wire.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0),
+            completion: wire.completion_tokens.saturating_add(beside),
+            reasoning: said.unwrap_or(0).max(beside),
         })
     }
 }
@@ -174,6 +182,26 @@ mod tests {
         (0..10).for_each(|_| said.hear(long.as_bytes()));
         assert!(said.kept.len() <= 60_000);
         assert_eq!(said.tokens(|text| text.len() as u64 / 4), 50_000);
+    }
+
+    #[test]
+    fn reasoning_is_part_of_the_completion_wherever_it_is_counted() {
+        let read = |completion: u64, reasoning: &str, total: u64| {
+            let json = format!(
+                r#"{{"usage":{{"prompt_tokens":10,"completion_tokens":{completion},"total_tokens":{total},
+                    "completion_tokens_details":{{"reasoning_tokens":{reasoning}}}}}}}"#
+            );
+            let usage = Usage::from_json(json.as_bytes()).unwrap();
+            (usage.completion, usage.reasoning)
+        };
+        assert_eq!(read(20, "15", 30), (20, 15), "within");
+        assert_eq!(read(5, "15", 30), (20, 15), "beside");
+        assert_eq!(read(5, "null", 30), (20, 15), "in the total alone");
+        assert_eq!(read(5, "0", 30), (20, 15), "in the total alone");
+        assert_eq!(read(5, "4", 30), (5, 4), "a total that is something else");
+        assert_eq!(read(20, "15", 0), (20, 15), "no total");
+        let reads = br#"{"usage":{"total_tokens":7}}"#;
+        assert_eq!(Usage::from_json(reads), Some(Usage::default()));
     }
 
     #[test]

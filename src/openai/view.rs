@@ -57,6 +57,8 @@ pub struct View<'a> {
     pub audio: bool,
     pub json_schema: bool,
     pub max_output_tokens: Option<u64>,
+    /// How many are asked for, each as long as the bound above allows. 0: the endpoint writes nothing.
+    pub answers: u64,
     /// Bytes of tool and schema definitions: part of the prompt, and of its price.
     pub definition_bytes: usize,
 }
@@ -106,6 +108,11 @@ struct Body<'a> {
     max_completion_tokens: Option<&'a RawValue>,
     #[serde(borrow, default)]
     max_tokens: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    n: Option<&'a RawValue>,
+    /// Completions only: written, though not all of them are shown.
+    #[serde(borrow, default)]
+    best_of: Option<&'a RawValue>,
 }
 
 /// The keys of a body that the gateway acts on.
@@ -157,11 +164,25 @@ impl<'a> View<'a> {
                 .max_completion_tokens
                 .or(parsed.max_tokens)
                 .and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            answers: parsed.answers(endpoint),
         })
     }
 }
 
 impl Body<'_> {
+    fn answers(&self, endpoint: Endpoint) -> u64 {
+        let whole = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<u64>(raw.get()).ok());
+        let each = whole(self.n).max(whole(self.best_of)).unwrap_or(1).max(1);
+        match endpoint {
+            Endpoint::ChatCompletions => each,
+            Endpoint::Completions => {
+                let prompts = self.prompt.as_ref().map_or(1, |prompt| prompt.texts.len().max(1));
+                each.saturating_mul(prompts as u64)
+            }
+            Endpoint::Embeddings => 0,
+        }
+    }
+
     /// What the minds read, and whether there are images and audio.
     fn texts(&self, endpoint: Endpoint) -> Result<(Input, bool, bool), ParseError> {
         match endpoint {

@@ -17,6 +17,8 @@ use super::minds::MindMetrics;
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
+type Usd = Gauge<f64, AtomicU64>;
+
 type Seconds = Family<BackendLabel, Histogram, fn() -> Histogram>;
 
 /// One gateway's metrics; not global, so that two gateways in one process stay apart.
@@ -34,6 +36,10 @@ pub struct Metrics {
     pub upstream_retries: Family<BackendLabel, Counter>,
     pub tokens: Family<TokenLabels, Counter>,
     pub cost_usd: Family<BackendLabel, Counter<f64, AtomicU64>>,
+    pub budget_limit_usd: Family<KeyLabel, Usd>,
+    pub budget_spent_usd: Family<KeyLabel, Usd>,
+    pub budget_reserved_usd: Family<KeyLabel, Usd>,
+    pub budget_over: Family<BudgetLabels, Counter>,
     pub in_flight: Gauge,
     pub breaker_open: Family<BackendLabel, Gauge>,
     pub mind_queue_depth: Gauge,
@@ -51,6 +57,18 @@ pub struct RequestLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct BackendLabel {
     pub backend: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KeyLabel {
+    pub key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BudgetLabels {
+    pub key: String,
+    /// `soft`: answered and marked; `hard`: refused.
+    pub limit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,6 +122,10 @@ impl Metrics {
             upstream_retries: Family::default(),
             tokens: Family::default(),
             cost_usd: Family::default(),
+            budget_limit_usd: Family::default(),
+            budget_spent_usd: Family::default(),
+            budget_reserved_usd: Family::default(),
+            budget_over: Family::default(),
             in_flight: Gauge::default(),
             breaker_open: Family::default(),
             mind_queue_depth: Gauge::default(),
@@ -126,6 +148,14 @@ impl Metrics {
         registry.register("upstream_retries", "Repeated tries of a backend", self.upstream_retries.clone());
         registry.register("tokens", "Tokens as backends report them", self.tokens.clone());
         registry.register("cost_usd", "Cost at the configured prices", self.cost_usd.clone());
+        registry.register("budget_limit_usd", "What a key may spend in a window", self.budget_limit_usd.clone());
+        registry.register("budget_spent_usd", "What it has spent in this one", self.budget_spent_usd.clone());
+        registry.register(
+            "budget_reserved_usd",
+            "Set aside for its requests in flight",
+            self.budget_reserved_usd.clone(),
+        );
+        registry.register("budget_over", "Requests beyond a key's budget", self.budget_over.clone());
         registry.register("requests_in_flight", "Requests now running, streams included", self.in_flight.clone());
         registry.register("breaker_open", "1 while a backend's circuit breaker is open", self.breaker_open.clone());
         registry.register("mind_queue_depth", "Requests the minds have yet to answer", self.mind_queue_depth.clone());

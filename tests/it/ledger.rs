@@ -105,6 +105,59 @@ async fn a_process_that_is_killed_loses_less_than_a_second() {
     assert_eq!(day.iter().map(|line| line["requests"].as_u64().unwrap()).sum::<u64>(), 20);
 }
 
+/// A process that may not make any file longer, as when a disk is full. `None`: it may again.
+fn allow_writing(process: &std::process::Child, most: Option<u64>) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    prlimit(Some(Pid::from_child(process)), Resource::Fsize, Rlimit { current: most, maximum: None }).unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_no_request_and_the_log_says_so() {
+    let upstream = Upstream::always(vec![crate::upstream::hello()]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let public = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let toml = config(&upstream, folder.path()).replacen("127.0.0.1:0", &public.to_string(), 1);
+    std::fs::write(&file, toml).unwrap();
+    let mut serve = Command::new("sh");
+    // Such a write is then an error and not the end of the process.
+    serve.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mom"), "serve", "--config"]).arg(&file);
+    let mut serving = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = serving.stderr.take().unwrap();
+    let (said, mut heard) = tokio::sync::mpsc::channel(1000);
+    let reading = std::thread::spawn(move || {
+        std::io::BufRead::lines(std::io::BufReader::new(log)).map_while(Result::ok).for_each(|line| {
+            let _ = said.blocking_send(line);
+        });
+    });
+    let mut until = async |words: &str| {
+        let line = async { while !heard.recv().await.expect("it stopped").contains(words) {} };
+        tokio::time::timeout(Duration::from_secs(20), line).await.unwrap_or_else(|_| panic!("it never said {words}"));
+    };
+    while tokio::net::TcpStream::connect(public).await.is_err() {
+        assert!(serving.try_wait().unwrap().is_none(), "it stopped");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // It listens before the ledger is open, and answers after.
+    assert_eq!(chat(public, ask("auto")).await.status(), 200);
+    allow_writing(&serving, Some(0));
+    for _ in 0..5 {
+        assert_eq!(chat(public, ask("auto")).await.status(), 200);
+    }
+    until("the ledger cannot be written; it is tried again").await;
+    for _ in 0..5 {
+        assert_eq!(chat(public, ask("auto")).await.status(), 200);
+    }
+    allow_writing(&serving, None);
+    until("the ledger can be written again").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    reading.join().unwrap();
+    let all = lines(&folder.path().join("ledger.db"), "backend");
+    assert_eq!(all[0]["requests"], 11, "nothing that waited is lost: {all:?}");
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_pays_for_what_was_said() {
     let said = chunk(format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n", "word ".repeat(40)));

@@ -10,6 +10,7 @@ mod upstream;
 
 mod admin;
 mod bench;
+mod budgets;
 mod calibrate;
 mod cancel;
 mod classify;

@@ -266,6 +266,7 @@ fn every_key_is_documented() {
     let code = [
         include_str!("../../config.rs"),
         include_str!("../backend.rs"),
+        include_str!("../budget.rs"),
         include_str!("../ledger.rs"),
         include_str!("../mind.rs"),
         include_str!("../secret.rs"),
@@ -362,4 +363,39 @@ fn decoders_have_sections_of_their_own() {
     );
     assert_eq!(faults("brain-pro]\nexplain = \"inline\""), "");
     assert!(faults("brain-huge]\nenabled = true").contains("unknown role \"brain-huge\""));
+}
+
+#[test]
+fn a_budget_needs_sense_a_ledger_and_prices() {
+    let whole = |budget: &str, ledger: &str, price: &str| {
+        let backend = SMALLEST.replace("/v1\"", &format!("/v1\"\n{price}"));
+        let key = format!("[keys.me]\nsha256 = \"{}\"\nbudget = {budget}\n", "0".repeat(64));
+        faults(&format!("{backend}{key}{ledger}"), &[])
+    };
+    let (ledger, price) = ("[ledger]\npath = \"l.db\"\n", "price = { input = 1, output = 2 }");
+    let good = "{ usd = 10, per = \"day\", soft_usd = 8.5, assume_output_tokens = 500 }";
+    assert_eq!(whole(good, ledger, price), "");
+    let config = Config::parse(&format!("{SMALLEST}[keys.me]\nsha256 = \"{}\"\n", "0".repeat(64))).unwrap();
+    assert_eq!(config.keys["me"].budget, None);
+    insta::assert_snapshot!(whole(good, "", "price = { input = 0, output = 0 }"), @r#"
+    config.toml:11: keys.me.budget: what was spent has to outlive a restart, and nothing is kept; add [ledger] with path = "ledger.db"
+    config.toml:11: keys.me.budget: no backend costs anything, so nothing would ever be spent; give backends a price = { input, output }
+    "#);
+    let told = |budget: &str| whole(budget, ledger, price);
+    insta::assert_snapshot!(told("{ usd = 0, per = \"day\", soft_usd = 1, assume_output_tokens = 0 }"), @r#"
+    config.toml:11: keys.me.budget.usd: must be USD, more than 0
+    config.toml:11: keys.me.budget.soft_usd: must be USD, more than 0 and less than `usd`
+    config.toml:11: keys.me.budget.assume_output_tokens: must be more than 0
+    "#);
+    insta::assert_snapshot!(told("{ usd = 10, per = \"year\", soft = 5 }"), @r#"
+    config.toml:11: keys.me.budget.per: expected "day" or "week" or "month"
+    config.toml:11: keys.me.budget.soft: unknown key; did you mean "soft_usd"?
+    "#);
+    insta::assert_snapshot!(told("{ soft_usd = 5 }"), @r#"
+    config.toml:11: keys.me.budget: `usd` is missing; write usd = 10.0
+    config.toml:11: keys.me.budget: `per` is missing; write per = "day", "week" or "month"
+    "#);
+    insta::assert_snapshot!(whole(good.replace("day", "month").as_str(), "[ledger]\npath = \"l.db\"\nkeep = \"7d\"\n", price), @r#"
+    config.toml:11: keys.me.budget.per: a budget per month needs requests that ledger.keep has removed by then; keep at least "31d"
+    "#);
 }

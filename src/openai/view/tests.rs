@@ -109,7 +109,14 @@ fn nesting_cannot_exhaust_the_stack() {
 fn reads_prompts_and_token_ids() {
     let view = View::parse(br#"{"model":"m","prompt":["a","b"],"max_tokens":5}"#, Endpoint::Completions).unwrap();
     assert_eq!(texts(&view, |part| part.guarded), ["a", "b"]);
-    assert_eq!(view.max_output_tokens, Some(5));
+    assert_eq!((view.max_output_tokens, view.answers), (Some(5), 2));
     let view = View::parse(br#"{"model":"m","input":[[1,2],[3]]}"#, Endpoint::Embeddings).unwrap();
     assert!(view.input.not_text && view.input.parts.is_empty());
+    assert_eq!(view.answers, 0);
+    let several = br#"{"model":"m","prompt":["a","b"],"n":2,"best_of":5}"#;
+    assert_eq!(View::parse(several, Endpoint::Completions).unwrap().answers, 10);
+    for (n, answers) in [("3", 3), ("null", 1), ("\"x\"", 1), ("0", 1)] {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"n":{n}}}"#);
+        assert_eq!(chat(&body).unwrap().answers, answers, "{n}");
+    }
 }
