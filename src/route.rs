@@ -11,6 +11,7 @@ mod select;
 mod trace;
 
 pub use consult::asked;
+pub use price::output_tokens;
 pub use select::Candidate;
 pub use trace::{Choice, RouteTaken, Trace};
 

@@ -12,6 +12,7 @@ use crate::eval::Report;
 use crate::minds::{self, Input, Judgement, Minds, Part};
 use clap::Subcommand;
 
+mod learning;
 mod math;
 mod routing;
 mod tasks;
@@ -66,6 +67,9 @@ enum Task {
     /// Which prompts need the strong one of two models, or what a choice among several costs and wins: rows of
     /// `prompt` and `outcomes` {model: 0..1}.
     Routing(routing::Args),
+    /// What a bandit that sees only the chosen model's outcome would have come to, beside the best fixed model: rows
+    /// of `prompt` and `outcomes` {model: 0..1}, and `cost_usd` where no price is told.
+    Learning(learning::Args),
     /// Sentence pairs: rows of `a`, `b`, `score`.
     Similarity(Data),
 }
@@ -86,6 +90,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         Task::Jailbreak(data) => code(measure(&tasks::Jailbreak, &data, &[])),
         Task::Math(args) => math::run(args),
         Task::Routing(args) => routing::run(args),
+        Task::Learning(args) => learning::run(args),
         Task::Pii(data) => code(measure(&tasks::Pii, &data, &[])),
         Task::Similarity(data) => code(measure(&tasks::Similarity, &data, &[])),
     }
