@@ -43,6 +43,7 @@ Examples:
   mom eval intent --mind mom-brain-pro --data academic.jsonl.gz | jq .gain_over
   mom eval math --data math.jsonl --weak llama-3.1-8b-instruct --strong llama-3.1-70b-instruct
   mom eval routing --data mmlu.jsonl.gz --weak mixtral-8x7b-instruct-v0.1 --strong gpt-4-1106-preview
+  mom eval learning --data ours.jsonl --models small,large --worth-usd 0.05 --worse large@0.5
   mom eval jailbreak --data attacks.jsonl.gz benign.jsonl.gz | jq .recall
   mom eval pii --data presidio_synth.jsonl --config config.toml";
 

@@ -22,10 +22,10 @@ pub const MOST_EXPLORED: f64 = 0.2;
 const FORGETTING: f64 = 0.995;
 
 /// The penalty on weights.
-const RIDGE: f64 = 10.0;
+const RIDGE: f64 = 20.0;
 
 /// Of it, what the weight of the level bears: a backend that fails more than predicted mostly does so everywhere.
-const LEVEL: f64 = 0.1;
+const LEVEL: f64 = 0.2;
 
 /// Where nothing is predicted.
 const UNKNOWN: f64 = 0.5;

@@ -116,11 +116,11 @@ fn scores_that_are_missing_shrink_the_sample_and_no_more() {
         });
         let verdicts: Vec<Verdict> = verdicts.collect();
         let of = |value: fn(&Verdict) -> f64| verdicts.iter().map(value).sum::<f64>() / verdicts.len() as f64;
-        (of(|one| one.base), of(|one| one.ci95.1 - one.ci95.0), of(|one| one.ess))
+        (of(|one| one.base), of(|one| one.ess))
     };
     let (all, few) = (mean([1.0, 1.0]), mean([0.5, 0.25]));
     assert!((all.0 - few.0).abs() < 0.02, "{all:?} {few:?}");
-    assert!(few.1 > all.1 && few.2 < all.2 * 0.5, "{all:?} {few:?}");
+    assert!(few.1 < all.1 * 0.5, "{all:?} {few:?}");
 }
 
 #[test]
