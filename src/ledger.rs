@@ -72,6 +72,7 @@ impl Ledger {
 
 /// Writes until the ledger is closed.
 fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: &AtomicBool, keep: Duration) {
+    let calendar = Calendar::new();
     let (mut waiting, mut open, mut tidied, mut failing): (Vec<Note>, _, Option<SystemTime>, _) =
         (Vec::new(), true, None, false);
     while open || !waiting.is_empty() {
@@ -106,10 +107,35 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
         let due = tidied.is_none_or(|at| at.elapsed().map_or(true, |since| since > TIDY));
         if due && !failing {
             tidied = Some(SystemTime::now());
-            if let Err(error) = store.remove_older(keep) {
+            let then = calendar.now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
+            if let Err(error) = store.remove_before(then) {
                 tracing::warn!(%error, "old requests stay in the ledger for now");
             }
         }
+    }
+}
+
+/// How far a clock may be set forth before it is not believed.
+const JUMP: Duration = Duration::from_secs(24 * 3600);
+
+/// The wall's clock, held against one that nobody sets: a clock that jumps forth by years must not take all that was kept.
+#[derive(Debug)]
+struct Calendar {
+    opened: SystemTime,
+    since: tokio::time::Instant,
+}
+
+impl Calendar {
+    fn new() -> Self {
+        Self { opened: SystemTime::now(), since: tokio::time::Instant::now() }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.at(SystemTime::now())
+    }
+
+    fn at(&self, wall: SystemTime) -> SystemTime {
+        wall.min(self.opened + self.since.elapsed() + JUMP)
     }
 }
 

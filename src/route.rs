@@ -14,6 +14,7 @@ mod stick;
 mod trace;
 
 pub use consult::asked;
+pub use price::output_tokens;
 pub use select::Candidate;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stick::Conversation;

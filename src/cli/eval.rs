@@ -12,6 +12,7 @@ use crate::eval::Report;
 use crate::minds::{self, Input, Judgement, Minds, Part};
 use clap::Subcommand;
 
+mod learning;
 mod math;
 mod routing;
 mod tasks;
@@ -42,6 +43,7 @@ Examples:
   mom eval intent --mind mom-brain-pro --data academic.jsonl.gz | jq .gain_over
   mom eval math --data math.jsonl --weak llama-3.1-8b-instruct --strong llama-3.1-70b-instruct
   mom eval routing --data mmlu.jsonl.gz --weak mixtral-8x7b-instruct-v0.1 --strong gpt-4-1106-preview
+  mom eval learning --data ours.jsonl --models small,large --worth-usd 0.05 --worse large@0.5
   mom eval jailbreak --data attacks.jsonl.gz benign.jsonl.gz | jq .recall
   mom eval pii --data presidio_synth.jsonl --config config.toml";
 
@@ -66,6 +68,9 @@ enum Task {
     /// Which prompts need the strong one of two models, or what a choice among several costs and wins: rows of
     /// `prompt` and `outcomes` {model: 0..1}.
     Routing(routing::Args),
+    /// What a bandit that sees only the chosen model's outcome would have come to, beside the best fixed model: rows
+    /// of `prompt` and `outcomes` {model: 0..1}, and `cost_usd` where no price is told.
+    Learning(learning::Args),
     /// Sentence pairs: rows of `a`, `b`, `score`.
     Similarity(Data),
 }
@@ -86,6 +91,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         Task::Jailbreak(data) => code(measure(&tasks::Jailbreak, &data, &[])),
         Task::Math(args) => math::run(args),
         Task::Routing(args) => routing::run(args),
+        Task::Learning(args) => learning::run(args),
         Task::Pii(data) => code(measure(&tasks::Pii, &data, &[])),
         Task::Similarity(data) => code(measure(&tasks::Similarity, &data, &[])),
     }

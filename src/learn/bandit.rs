@@ -17,12 +17,15 @@ use serde::{Deserialize, Serialize};
 /// Most of a route's requests that may go to a backend by lot.
 pub const MOST_EXPLORED: f64 = 0.2;
 
-/// What a score still counts after another one of the same backend: half after 277, chosen on outcomes that
-/// the mind's own fit has seen (docs/economics.md).
-const FORGETTING: f64 = 0.9975;
+/// What a score still counts after another one of the same backend: half after 138. This and the penalties were
+/// chosen on the training outcomes, see docs/economics.md.
+const FORGETTING: f64 = 0.995;
 
-/// The penalty on weights. So many scores an opinion needs before it counts half.
-const RIDGE: f64 = 10.0;
+/// The penalty on weights.
+const RIDGE: f64 = 20.0;
+
+/// Of it, what the weight of the level bears: a backend that fails more than predicted mostly does so everywhere.
+const LEVEL: f64 = 0.2;
 
 /// Where nothing is predicted.
 const UNKNOWN: f64 = 0.5;
@@ -177,10 +180,11 @@ impl Arm {
             for column in 0..=row {
                 let done: f64 = (0..column).map(|at| root[row][at] * root[column][at]).sum();
                 let rest = self.square[row * (row + 1) / 2 + column] - done;
+                let penalty = if row == 0 { ridge * LEVEL } else { ridge };
                 if row != column {
                     root[row][column] = rest / root[column][column];
-                } else if rest + ridge > 0.0 {
-                    root[row][row] = (rest + ridge).sqrt();
+                } else if rest + penalty > 0.0 {
+                    root[row][row] = (rest + penalty).sqrt();
                 } else {
                     return false;
                 }

@@ -172,9 +172,9 @@ impl Store {
         Ok(query.query_map([request_id], |row| row.get(0))?.next().transpose()?)
     }
 
-    /// Removes what is from before the last `keep`.
-    pub fn remove_older(&mut self, keep: Duration) -> Result<usize, LedgerError> {
-        let before = SystemTime::now().checked_sub(keep).map_or(0, millis);
+    /// Removes what is from before then.
+    pub fn remove_before(&mut self, then: SystemTime) -> Result<usize, LedgerError> {
+        let before = millis(then);
         let mut removed = 0;
         for table in AGEING {
             removed += self.connection.execute(&format!("DELETE FROM {table} WHERE at < ?1"), [before])?;

@@ -184,7 +184,7 @@ fn what_was_seen_and_heard_of_a_request_is_kept_beside_it() {
     let tables = ["requests", "features", "texts", "shadows", "feedback"];
     assert_eq!(tables.map(|table| count(&store, table)), [1; 5]);
     thread::sleep(Duration::from_millis(5));
-    store.remove_older(Duration::ZERO).unwrap();
+    store.remove_before(SystemTime::now()).unwrap();
     assert_eq!(tables.map(|table| count(&store, table)), [0; 5]);
     assert_eq!(store.state("bandit").unwrap().as_deref(), Some("2"), "it does not grow old");
 }
@@ -238,6 +238,17 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     ledger.book().enter(note(entry("b", SystemTime::now())));
     ledger.close();
     assert_eq!(Store::open_existing(&path).unwrap().state("none").unwrap(), None);
+}
+
+#[test]
+fn a_clock_that_jumps_forth_takes_nothing_away() {
+    let calendar = Calendar::new();
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let (soon, far) = (calendar.opened + hours(20), calendar.opened + hours(24 * 365));
+    assert_eq!(calendar.at(soon), soon);
+    assert!(calendar.at(far) < calendar.opened + hours(25));
+    let back = calendar.opened - hours(5);
+    assert_eq!(calendar.at(back), back);
 }
 
 #[test]

@@ -12,7 +12,7 @@ const OUTPUT_TOKENS: [f64; 3] = [61.0, 107.0, 177.0];
 
 /// How many tokens the answer will have: as foreseen for this backend, else as complexity has it. No backend
 /// writes more than the client allows.
-pub(super) fn output_tokens(foreseen: Option<f64>, intent: Option<&Intent>, max_output_tokens: Option<u64>) -> f64 {
+pub fn output_tokens(foreseen: Option<f64>, intent: Option<&Intent>, max_output_tokens: Option<u64>) -> f64 {
     let expected = match (foreseen, intent.and_then(|intent| intent.complexity)) {
         (Some(tokens), _) => tokens,
         (None, Some(complexity)) => {

@@ -82,3 +82,53 @@ fn who_cannot_be_measured_is_told_before_anything_is_read() {
     refused(&["eval", "intent", "--mind", "mom-pii-flash"], "made for the task pii");
     refused(&["eval", "math", "--mind", "mom-nobody-flash"], "mom-nobody-flash");
 }
+
+/// Two models of which nobody foresees anything; the dear one always knows.
+fn known_outcomes() -> tempfile::NamedTempFile {
+    let row = |at: usize| {
+        let prompt = format!("What is {at} + {at}?");
+        json!({"id": at, "prompt": prompt, "outcomes": {"small": usize::from(at % 4 == 0), "large": 1},
+               "cost_usd": {"small": 0.001, "large": 0.01}})
+    };
+    config(&(0..40).map(|at| format!("{}\n", row(at))).collect::<String>())
+}
+
+#[test]
+fn what_learning_would_have_come_to_is_told() {
+    let rows = known_outcomes();
+    let data = rows.path().to_str().unwrap();
+    let stream = ["--models", "small,large", "--worth-usd", "0.1", "--seeds", "3", "--requests", "600"];
+    let asked = [&["eval", "learning", "--data", data][..], &stream, &["--worse", "large@0.1"]].concat();
+    let output = mom(&asked, "");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["task"], &report["prompts"], &report["passes"]),
+        (&json!("learning"), &json!(40), &json!(15.0))
+    );
+    assert_eq!((&report["known_models"], &report["fixed"][1]["value"]), (&json!([]), &json!(0.9)), "{report}");
+    let regret = |key: &str, part: usize| report[key][part]["mean"].as_f64().unwrap();
+    assert!(regret("regret_per_request", 4) < regret("regret_per_request", 0) / 2.0, "{report}");
+    assert!(regret("untaught_regret_per_request", 4) > 0.5, "{report}");
+    assert_eq!(report["recovered_after"].as_array().unwrap().len(), 3, "{report}");
+    assert_eq!(String::from_utf8(mom(&asked, "").stdout).unwrap(), String::from_utf8(output.stdout).unwrap());
+}
+
+#[test]
+fn a_simulation_that_lacks_something_says_what() {
+    let rows = known_outcomes();
+    let data = rows.path().to_str().unwrap();
+    let refused = |arguments: &[&str], told: &str| {
+        let output = mom(&[&["eval", "learning", "--data", data, "--worth-usd", "0.1"][..], arguments].concat(), "");
+        let text = stderr(&output);
+        assert!(!output.status.success() && text.contains(told), "{arguments:?}: {text}");
+    };
+    refused(&["--models", "small"], "name two models");
+    refused(&["--models", "small,huge"], "--price huge=IN,OUT");
+    refused(&["--models", "small,huge", "--price", "huge=1,2"], "none of 40 prompts");
+    refused(&["--models", "small,large", "--worse", "huge@0.5"], "huge is none of the models");
+    refused(&["--models", "small,large", "--worse", "large"], "large@0.5");
+    refused(&["--models", "small,large", "--price", "large=x"], "expected NAME=IN,OUT");
+    refused(&["--models", "small,large", "--explore", "0.5"], "from 0 to 0.2");
+    refused(&["--models", "small,large", "--base", "small"], "--gate");
+}
