@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod backend;
+mod cascade;
 mod extract;
 mod fault;
 mod labels;
@@ -25,6 +26,7 @@ mod units;
 mod validate;
 
 pub use backend::{Backend, Breaker, Capability, Price, Retry, Timeouts};
+pub use cascade::Cascade;
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use ledger::Ledger;
@@ -132,6 +134,9 @@ pub struct Route {
     /// Tried in order, after the candidates, when a call fails before its first byte.
     #[serde(default)]
     pub fallback: Vec<BackendName>,
+    /// Left out: one backend answers.
+    #[serde(default)]
+    pub cascade: Option<Cascade>,
 }
 
 /// Keys are ANDed, lists are ORed.

@@ -47,6 +47,7 @@ impl Checks<'_> {
             }
             self.targets(&key, route);
             self.policy(&key.and("policy"), route);
+            self.cascade(&key.and("cascade"), route);
         }
     }
 
@@ -66,7 +67,7 @@ impl Checks<'_> {
         }
     }
 
-    fn backend_name(&mut self, key: Key, backend: &BackendName) {
+    pub(super) fn backend_name(&mut self, key: Key, backend: &BackendName) {
         if !self.names.backends.contains(backend) {
             self.unknown(key, "backend", backend, self.names.backends.iter().map(String::as_str));
         }
