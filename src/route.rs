@@ -3,6 +3,7 @@
 
 use http::HeaderMap;
 
+mod cascade;
 mod consult;
 mod explain;
 mod price;
@@ -10,6 +11,7 @@ mod rules;
 mod select;
 mod trace;
 
+pub use cascade::Cascading;
 pub use consult::asked;
 pub use select::Candidate;
 pub use trace::{Choice, RouteTaken, Trace};
@@ -64,6 +66,8 @@ pub struct Decision {
     /// The chosen backend, then those to fall back to. Empty when `unable` says why.
     pub order: Vec<BackendName>,
     pub unable: Option<Unable>,
+    /// The first of the order is asked on probation.
+    pub cascade: Option<Cascading>,
     /// Stable codes, for `x-mom-reason` and the trace.
     pub reasons: Vec<&'static str>,
     /// The same in one plain English sentence.

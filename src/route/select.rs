@@ -9,6 +9,7 @@ use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, Q
 use crate::minds::quality::Foreseen;
 use crate::minds::{Given, Intent};
 
+use super::cascade::Course;
 use super::rules::Facts;
 use super::{Availability, Decision, NAMED, Taken, Unable, explain, price};
 
@@ -70,6 +71,7 @@ pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -
         clause: "the client named this backend".to_owned(),
         order: if unable.is_none() { vec![name.to_owned()] } else { Vec::new() },
         unable,
+        cascade: None,
         reasons,
         sentence: explain::named(&candidate),
         candidates: vec![candidate],
@@ -106,8 +108,14 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
         .collect();
     let mut order: Vec<BackendName> = ranked.iter().map(|candidate| candidate.backend.clone()).collect();
     order.extend(fallback.iter().filter(|candidate| candidate.eligible).map(|candidate| candidate.backend.clone()));
+    let course = route.cascade.as_ref().map(|options| Course::of(options, &candidates));
+    let lead = course.as_ref().map(Course::lead).unwrap_or_default();
+    order.retain(|name| !lead.contains(name));
+    order.splice(0..0, lead);
     let unable = if order.is_empty() { gravest(candidates.iter().chain(&fallback)) } else { None };
-    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, prefer, floor };
+    // The first of the order, unless that is a fallback.
+    let chosen = ranked.into_iter().find(|candidate| order.first() == Some(&candidate.backend));
+    let outcome = explain::Outcome { chosen, order: &order, unable, prefer, floor, course: course.as_ref() };
     let mut reasons = explain::consulted(facts);
     reasons.extend(missing);
     reasons.extend(source.code());
@@ -115,7 +123,12 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     reasons.extend(outcome.reasons(&candidates));
     let sentence = outcome.sentence(facts, &route.name, &clause, &candidates);
     candidates.extend(fallback);
-    Decision { route: route.name.clone(), clause, candidates, order, unable, reasons, sentence, propensity: 1.0 }
+    let cascade = match course {
+        Some(Course::Run(cascading)) => Some(cascading),
+        _ => None,
+    };
+    let route = route.name.clone();
+    Decision { route, clause, candidates, order, unable, cascade, reasons, sentence, propensity: 1.0 }
 }
 
 /// Below this nearness to known outcomes the trace says that it is mostly difficulty that speaks.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::config::{BackendName, Config};
 use crate::minds::{JudgedPart, Judgement};
 
-use super::{Candidate, Decision};
+use super::{Candidate, Cascading, Decision};
 
 /// What the gateway saw, weighed and chose for one request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,9 @@ pub struct Trace {
     pub candidates: Vec<Candidate>,
     /// `null` when the request goes nowhere; `reasons` then says why.
     pub choice: Option<Choice>,
+    /// Whom the choice's answer may be given up for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<Cascading>,
     pub reasons: Vec<&'static str>,
     pub sentence: String,
     pub timings_us: BTreeMap<&'static str, u64>,
@@ -61,6 +64,7 @@ impl Trace {
             route: None,
             candidates: Vec::new(),
             choice: None,
+            cascade: None,
             reasons: Vec::new(),
             sentence: String::new(),
             timings_us: BTreeMap::new(),
@@ -96,6 +100,7 @@ impl Trace {
             model: config.upstream_model(backend).to_owned(),
             propensity: decision.propensity,
         });
+        self.cascade.clone_from(&decision.cascade);
         self.reasons.extend(&decision.reasons);
         self.sentence.clone_from(&decision.sentence);
     }
