@@ -11,6 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::gateway::Gateway;
 
 mod admin;
+mod cascade;
 mod error;
 mod headers;
 mod intake;

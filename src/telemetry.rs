@@ -14,4 +14,4 @@ pub use entry::{Book, Entry};
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, Metrics};
 pub use minds::MindMetrics;
-pub use record::{End, Record};
+pub use record::{Discarded, End, Record};

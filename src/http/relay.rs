@@ -10,6 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::Instrument as _;
 
+use super::cascade::Cascade;
 use super::headers::{self, Added};
 use super::intake::{self, Caller};
 use super::stream::{Bill, Relayed};
@@ -114,7 +115,19 @@ async fn relay(
         authorization: authorization.as_ref(),
         body: &rewritten,
     };
-    let sent = gateway.upstream.send(&decision.order, &call, record).await;
+    let prompt_tokens = considered.judgement.prompt_tokens;
+    let sent = match &decision.cascade {
+        None => gateway.upstream.send(&decision.order, &call, record).await,
+        Some(plan) => {
+            let asks = plan.options.request_logprobs && endpoint == Endpoint::ChatCompletions;
+            let first = |backend: &Backend, model: &str| {
+                let body = rewritten(backend, model);
+                if asks { rewrite::with_logprobs(&body) } else { body }
+            };
+            let cascade = Cascade { gateway, plan, order: &decision.order, prompt_tokens };
+            cascade.run(&Call { body: &first, ..call }, &call, record).await
+        }
+    };
     if let Ok(answer) = &sent {
         chosen(record, decision, answer);
     }
@@ -122,7 +135,7 @@ async fn relay(
     added.set("x-mom-backend", &record.backend);
     added.set("x-mom-model", &record.model);
     let answer = sent?;
-    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens: considered.judgement.prompt_tokens })
+    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens })
 }
 
 /// Puts the verdicts and the decision into the record and the headers.
@@ -195,7 +208,8 @@ fn refused(view: &View<'_>, id: &str) -> Response {
 fn chosen(record: &mut Record, decision: &Decision, answer: &Answer) {
     record.backend.clone_from(&answer.backend);
     record.model.clone_from(&answer.model);
-    if decision.order.first() != Some(&answer.backend) {
+    let escalated = decision.cascade.as_ref().is_some_and(|plan| plan.options.then == answer.backend);
+    if decision.order.first() != Some(&answer.backend) && !escalated {
         record.reasons.push_str(",upstream_fallback");
     }
 }

@@ -34,6 +34,7 @@ pub struct Metrics {
     pub upstream_retries: Family<BackendLabel, Counter>,
     pub tokens: Family<TokenLabels, Counter>,
     pub cost_usd: Family<BackendLabel, Counter<f64, AtomicU64>>,
+    pub cascades: Family<CascadeLabels, Counter>,
     pub in_flight: Gauge,
     pub breaker_open: Family<BackendLabel, Gauge>,
     pub mind_queue_depth: Gauge,
@@ -84,6 +85,15 @@ pub struct TokenLabels {
     pub kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CascadeLabels {
+    pub route: String,
+    /// `kept`, `escalated`, `capped` or `failed`.
+    pub outcome: &'static str,
+    /// What was wrong with the first answer.
+    pub why: &'static str,
+}
+
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
@@ -104,6 +114,7 @@ impl Metrics {
             upstream_retries: Family::default(),
             tokens: Family::default(),
             cost_usd: Family::default(),
+            cascades: Family::default(),
             in_flight: Gauge::default(),
             breaker_open: Family::default(),
             mind_queue_depth: Gauge::default(),
@@ -126,6 +137,7 @@ impl Metrics {
         registry.register("upstream_retries", "Repeated tries of a backend", self.upstream_retries.clone());
         registry.register("tokens", "Tokens as backends report them", self.tokens.clone());
         registry.register("cost_usd", "Cost at the configured prices", self.cost_usd.clone());
+        registry.register("cascades", "What became of first answers", self.cascades.clone());
         registry.register("requests_in_flight", "Requests now running, streams included", self.in_flight.clone());
         registry.register("breaker_open", "1 while a backend's circuit breaker is open", self.breaker_open.clone());
         registry.register("mind_queue_depth", "Requests the minds have yet to answer", self.mind_queue_depth.clone());

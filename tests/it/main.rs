@@ -12,6 +12,7 @@ mod admin;
 mod bench;
 mod calibrate;
 mod cancel;
+mod cascade;
 mod classify;
 mod cli;
 mod decoders;
