@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::cli::mom;
+use crate::cli::{Served, lines, mom};
 use crate::client::{Client, Response, chat, get, post};
-use crate::gateway::{Mom, NO_MINDS, SERVER, ask, ask_stream, backend};
+use crate::gateway::{Mom, NO_MINDS, SERVER, ask, ask_stream, backend, route};
 use crate::upstream::{Step, Upstream, answer, chunk, head, last_chunk, sse_head};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
@@ -263,6 +263,31 @@ async fn both_calls_are_paid_for() {
     close(&rows[0]["cost_usd"], CHEAP + DEAR);
     assert_eq!((&rows[0]["backend"], &rows[0]["prompt_tokens"]), (&"dear".into(), &1000.into()));
     assert_eq!((rows.len(), &rows[0]["estimated"]), (1, &0.into()));
+}
+
+#[tokio::test]
+async fn the_log_says_what_was_given_up_and_none_of_its_words() {
+    let words = "I don't know the words of this song.";
+    let (cheap, dear) = (Upstream::always(whole(&said(words))).await, Upstream::always(whole(&said("43"))).await);
+    let first = backend("cheap", cheap.addr, "price = { input = 1, output = 10 }");
+    let second = backend("dear", dear.addr, "price = { input = 10, output = 100 }");
+    let all = route("all", "\"cheap\", \"dear\"");
+    let cascade = "cascade = { first = \"cheap\", then = \"dear\" }\n";
+    let served = Served::with(&format!("{SERVER}{NO_MINDS}{first}{second}{all}{cascade}")).await;
+    assert_eq!(told(&chat(served.public, ask("auto")).await).0, "dear");
+    let mut written = Vec::new();
+    for _ in 0..50 {
+        written = lines(&served.log).into_iter().filter(|line| line["message"] == "request").collect();
+        if !written.is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    close(&written[0]["discarded_usd"], CHEAP);
+    close(&written[0]["cost_usd"], CHEAP + DEAR);
+    assert_eq!(written[0]["reason"], "cascade,cascade_escalated,first_refusal");
+    assert!(written[0]["trace"].as_str().unwrap().contains(r#""cascade":{"first":"cheap","then":"dear"}"#));
+    assert!(!std::fs::read_to_string(served.log.path()).unwrap().contains("this song"));
 }
 
 #[tokio::test]
