@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 mod backend;
 mod budget;
+mod cascade;
 mod extract;
 mod fault;
 mod labels;
@@ -28,6 +29,7 @@ mod validate;
 
 pub use backend::{Backend, Breaker, Capability, Price, PromptCache, Retry, Timeouts};
 pub use budget::{Budget, Per};
+pub use cascade::Cascade;
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use learn::{Learn, Signal};
@@ -139,6 +141,9 @@ pub struct Route {
     /// Left out: it does as it is told.
     #[serde(default)]
     pub learn: Option<Learn>,
+    /// Left out: one backend answers.
+    #[serde(default)]
+    pub cascade: Option<Cascade>,
 }
 
 /// Keys are ANDed, lists are ORed.

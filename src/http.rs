@@ -12,6 +12,7 @@ use crate::gateway::Gateway;
 
 mod admin;
 mod budget;
+mod cascade;
 mod error;
 mod headers;
 mod intake;

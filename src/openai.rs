@@ -2,6 +2,7 @@
 //! server-sent events and usage. No I/O, and nothing is ever re-serialised: what the view
 //! does not understand stays as it came.
 
+pub mod answer;
 pub mod content;
 pub mod judged;
 mod keys;

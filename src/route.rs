@@ -4,6 +4,7 @@
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+mod cascade;
 mod consult;
 mod explain;
 mod price;
@@ -13,6 +14,7 @@ mod snapshot;
 mod stick;
 mod trace;
 
+pub use cascade::Cascading;
 pub use consult::asked;
 pub use price::output_tokens;
 pub use select::Candidate;
@@ -80,6 +82,8 @@ pub struct Decision {
     /// The chosen backend, then those to fall back to. Empty when `unable` says why.
     pub order: Vec<BackendName>,
     pub unable: Option<Unable>,
+    /// The first of the order is asked on probation.
+    pub cascade: Option<Cascading>,
     /// Stable codes, for `x-mom-reason` and the trace.
     pub reasons: Vec<&'static str>,
     /// The same in one plain English sentence.

@@ -14,4 +14,4 @@ pub use entry::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, BudgetLabels, KeyLabel, Metrics};
 pub use minds::MindMetrics;
-pub use record::{End, Record};
+pub use record::{Discarded, End, Record, Settlement};

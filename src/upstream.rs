@@ -69,6 +69,13 @@ pub struct Answer {
     pub body: Body,
 }
 
+impl Answer {
+    /// It is an error that another backend might better.
+    pub fn may_be_bettered(&self) -> bool {
+        retry::retryable(self.status)
+    }
+}
+
 /// Why no backend answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {

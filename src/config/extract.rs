@@ -25,7 +25,7 @@ pub(super) struct Extracted {
 const MOST_REPAIRS: usize = 500;
 
 /// Sections and keys of the design that later versions bring.
-const NOT_BUILT: [&str; 3] = ["limits", "cache", "cascade"];
+const NOT_BUILT: [&str; 2] = ["limits", "cache"];
 
 pub(super) fn extract(values: Dict) -> Extracted {
     let mut attempt = Attempt {

@@ -11,6 +11,7 @@ use super::labels::{CATEGORIES, PII_LABELS};
 use super::{Action, Backend, Config, Explain, FORESEES, KeyDigest, Mind, Quality, ROLES};
 
 mod budgets;
+mod cascade;
 mod routes;
 
 /// Names that exist in the file, whatever else is wrong with what they name.

@@ -2,11 +2,11 @@
 
 use super::ApiError;
 use super::headers::Added;
-use crate::config::{Backend, Budget, Config};
+use crate::config::{Backend, Budget};
 use crate::gateway::Gateway;
 use crate::ledger::{Now, Over, Reservation};
 use crate::route::Decision;
-use crate::telemetry::{BudgetLabels, Record};
+use crate::telemetry::{BudgetLabels, Record, Settlement};
 
 /// What of a request its price hangs on.
 #[derive(Clone, Copy, Debug)]
@@ -17,15 +17,21 @@ pub(super) struct Asked {
     pub(super) answers: u64,
 }
 
-/// `None` where the caller's key has no budget.
+/// Settled by the record, when it is known what all of it cost. Does nothing where the caller's key has no budget.
 pub(super) fn reserve(
     gateway: &Gateway,
     decision: &Decision,
     asked: Asked,
     record: &mut Record,
     added: &mut Added,
-) -> Result<Option<Reservation>, ApiError> {
-    let assume = |budget: &Budget| dearest(&gateway.config, &decision.order, asked, budget);
+) -> Result<(), ApiError> {
+    let assume = |budget: &Budget| {
+        let backends = decision.order.iter().filter_map(|name| gateway.config.backends.get(name));
+        let mut each = backends.map(|backend| assumed(backend, asked, budget));
+        // In a cascade the first one's answer is paid for, whoever else is asked.
+        let first = decision.cascade.as_ref().and_then(|_| each.next()).unwrap_or_default();
+        first + each.fold(0.0, f64::max)
+    };
     let made = gateway.budgets.reserve(record.key.as_deref(), assume, Now::read());
     let (limit, code) = match &made {
         Err(_) => ("hard", "budget_exceeded"),
@@ -33,24 +39,27 @@ pub(super) fn reserve(
             added.set("x-mom-budget", &format!("soft; spent={share:.2}"));
             ("soft", "over_soft_budget")
         }
-        Ok(_) => return Ok(made.unwrap_or_default()),
+        Ok(_) => ("", ""),
     };
+    if !limit.is_empty() {
+        mark(gateway, record, limit, code);
+        added.set("x-mom-reason", &record.reasons);
+    }
+    let made = made.map_err(|Over { per, wait }| ApiError::budget(per, wait))?;
+    record.settle_with(made.map(|reservation| Settlement::new(|cost| reservation.settle(cost))));
+    Ok(())
+}
+
+fn mark(gateway: &Gateway, record: &mut Record, limit: &'static str, code: &str) {
     let labels = BudgetLabels { key: record.key.clone().unwrap_or_default(), limit };
     gateway.metrics.budget_over.get_or_create(&labels).inc();
     if !record.reasons.is_empty() {
         record.reasons.push(',');
     }
     record.reasons.push_str(code);
-    added.set("x-mom-reason", &record.reasons);
-    made.map_err(|Over { per, wait }| ApiError::budget(per, wait))
 }
 
-/// The most that one of these backends could take, as far as is known beforehand.
-fn dearest(config: &Config, order: &[String], asked: Asked, budget: &Budget) -> f64 {
-    let backends = order.iter().filter_map(|name| config.backends.get(name));
-    backends.map(|backend| assumed(backend, asked, budget)).fold(0.0, f64::max)
-}
-
+/// The most that this backend could take, as far as is known beforehand.
 fn assumed(backend: &Backend, asked: Asked, budget: &Budget) -> f64 {
     // No model writes more than its window holds.
     let window = backend.context_window.unwrap_or(u64::MAX);

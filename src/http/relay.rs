@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::budget::{self, Asked};
+use super::cascade::Cascade;
 use super::headers::{self, Added};
 use super::intake::{self, Caller};
 use super::stream::{Bill, Relayed};
@@ -20,7 +21,6 @@ use crate::config::{Backend, Config, LogFormat, Signal};
 use crate::gateway::consider::Moment;
 use crate::gateway::{Considered, Gateway, consider};
 use crate::guard::{Found, Outcome};
-use crate::ledger::Reservation;
 use crate::openai::{Endpoint, View, refusal, rewrite};
 use crate::route::{self, Decision, Target, Unable};
 use crate::telemetry::{End, Record};
@@ -49,10 +49,10 @@ async fn accept(State(gateway): State<Arc<Gateway>>, endpoint: Endpoint, request
     let span = record.span().clone();
     let result = relay(&gateway, endpoint, request, &mut record, &mut added).instrument(span).await;
     let mut response = match result {
-        Ok(Reply::Relay { answer, permit, prompt_tokens, reserved }) => {
+        Ok(Reply::Relay { answer, permit, prompt_tokens }) => {
             record.status = answer.status.as_u16();
             let price = gateway.config.backends.get(&answer.backend).map(|backend| backend.price).unwrap_or_default();
-            let bill = Bill { price, prompt_tokens, minds: gateway.minds.clone(), reserved };
+            let bill = Bill { price, prompt_tokens, minds: gateway.minds.clone() };
             return relayed(*answer, record, bill, permit, &added);
         }
         Ok(Reply::Own(response)) => response,
@@ -74,7 +74,6 @@ enum Reply {
         answer: Box<Answer>,
         permit: tokio::sync::OwnedSemaphorePermit,
         prompt_tokens: u64,
-        reserved: Option<Reservation>,
     },
     Own(Response),
 }
@@ -130,8 +129,7 @@ async fn relay(
         max_output_tokens: view.max_output_tokens,
         answers: view.answers,
     };
-    // Given back whole when no backend answers, also when the client leaves before one does.
-    let reserved = budget::reserve(gateway, decision, asked, record, added)?;
+    budget::reserve(gateway, decision, asked, record, added)?;
 
     let rewritten = |backend: &Backend, model: &str| rewrite::for_backend(&body, &view, model, backend.request_usage);
     let call = Call {
@@ -141,7 +139,19 @@ async fn relay(
         authorization: authorization.as_ref(),
         body: &rewritten,
     };
-    let sent = gateway.upstream.send(&decision.order, &call, record).await;
+    let prompt_tokens = considered.judgement.prompt_tokens;
+    let sent = match &decision.cascade {
+        None => gateway.upstream.send(&decision.order, &call, record).await,
+        Some(plan) => {
+            let asks = plan.options.request_logprobs && endpoint == Endpoint::ChatCompletions;
+            let first = |backend: &Backend, model: &str| {
+                let body = rewritten(backend, model);
+                if asks { rewrite::with_logprobs(&body) } else { body }
+            };
+            let cascade = Cascade { gateway, plan, order: &decision.order, prompt_tokens };
+            cascade.run(&Call { body: &first, ..call }, &call, record).await
+        }
+    };
     if let Ok(answer) = &sent {
         chosen(record, decision, answer);
         if answer.status.is_success() {
@@ -152,7 +162,7 @@ async fn relay(
     added.set("x-mom-backend", &record.backend);
     added.set("x-mom-model", &record.model);
     let answer = sent?;
-    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens, reserved })
+    Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens })
 }
 
 /// Puts the verdicts and the decision into the record and the headers.
@@ -238,7 +248,8 @@ fn refused(view: &View<'_>, id: &str) -> Response {
 fn chosen(record: &mut Record, decision: &Decision, answer: &Answer) {
     record.backend.clone_from(&answer.backend);
     record.model.clone_from(&answer.model);
-    if decision.order.first() != Some(&answer.backend) {
+    let escalated = decision.cascade.as_ref().is_some_and(|plan| plan.options.then == answer.backend);
+    if decision.order.first() != Some(&answer.backend) && !escalated {
         record.reasons.push_str(",upstream_fallback");
     }
 }

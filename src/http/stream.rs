@@ -10,7 +10,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::ApiError;
 use crate::config::Price;
-use crate::ledger::Reservation;
 use crate::minds::Minds;
 use crate::openai::usage::{Said, decoded};
 use crate::openai::{Usage, sse};
@@ -41,8 +40,6 @@ pub(super) struct Bill {
     pub(super) prompt_tokens: u64,
     /// They have a tokenizer.
     pub(super) minds: Minds,
-    /// Of the key's budget, until it is known what it cost.
-    pub(super) reserved: Option<Reservation>,
 }
 
 #[derive(Debug)]
@@ -129,9 +126,6 @@ impl Relayed {
         }
         let price = self.bill.price;
         self.record.cost_usd = self.record.usage.map(|usage| price.cost(usage.prompt, usage.cached, usage.completion));
-        if let Some(reserved) = self.bill.reserved.take() {
-            reserved.settle(self.record.cost_usd.unwrap_or_default());
-        }
     }
 
     /// Says that the rest is missing, where the client can hear it, then ends the connection.

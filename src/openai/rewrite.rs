@@ -1,9 +1,12 @@
-//! The only two changes the gateway makes to a request body, each in place: the value of
-//! `model`, and (where a backend opts in) the ask for stream usage.
+//! The only changes the gateway makes to a request body, each in place: the value of `model`,
+//! and (where the configuration opts in) the asks for stream usage and for log-probabilities.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 use super::View;
 
@@ -38,6 +41,15 @@ fn ask_for_usage(body: &[u8], view: &View<'_>) -> Option<(Range<usize>, String)>
     let inside = options.start + 1;
     let comma = if fields.is_empty() { "" } else { "," };
     Some((inside..inside, format!("{ASK}{comma}")))
+}
+
+/// A chat body with `logprobs = true`, unless the client said anything about it.
+pub fn with_logprobs(body: &Bytes) -> Bytes {
+    let said = |keys: HashMap<Cow<'_, str>, IgnoredAny>| keys.contains_key("logprobs");
+    match (serde_json::from_slice(body).map(said), body.iter().rposition(|&byte| byte == b'}')) {
+        (Ok(false), Some(end)) => apply(body, vec![(end..end, ",\"logprobs\":true".to_owned())]),
+        _ => body.clone(),
+    }
 }
 
 /// Applies non-overlapping edits.

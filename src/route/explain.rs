@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::config::{BackendName, Prefer};
 use crate::minds::{Given, Opined, Opinion};
 
+use super::cascade::Course;
 use super::rules::Facts;
 use super::select::{Candidate, Floor};
 use super::{Conversation, Decision, Unable};
@@ -19,6 +20,8 @@ pub(super) struct Outcome<'a> {
     pub(super) floor: Floor,
     /// The conversation stays with its backend.
     pub(super) kept: Option<&'a Conversation>,
+    /// Of the route's cascade.
+    pub(super) course: Option<&'a Course>,
 }
 
 /// Code of a conversation whose backend another one would be chosen over.
@@ -54,6 +57,7 @@ pub(super) fn mind_unavailable(role: &str) -> Decision {
         candidates: Vec::new(),
         order: Vec::new(),
         unable: Some(Unable::Mind),
+        cascade: None,
         reasons: vec![unavailable(role), Unable::Mind.code()],
         sentence: format!("Not routed: the {role} verdict is missing and its configuration says to stop."),
         propensity: 1.0,
@@ -86,12 +90,21 @@ impl Outcome<'_> {
         if candidates.iter().any(|candidate| matches!(candidate.unable, Some(Unable::Broken | Unable::Full))) {
             reasons.push("candidate_unavailable");
         }
+        reasons.extend(self.course.map(Course::code));
+        if self.led().is_some() {
+            return reasons;
+        }
         if self.floor != Floor::None && !chosen.reaches_floor {
             reasons.push("floor_unmet");
         }
         reasons.extend((!chosen.affordable).then_some("budget_unmet"));
         reasons.push(self.manner(chosen, candidates).code());
         reasons
+    }
+
+    /// How the cascade chose, where it did and not the policy.
+    fn led(&self) -> Option<(&'static str, String)> {
+        self.course.and_then(Course::words)
     }
 
     fn manner(&self, chosen: &Candidate, candidates: &[Candidate]) -> Manner {
@@ -117,8 +130,10 @@ impl Outcome<'_> {
             return sentence;
         };
         let _ = write!(sentence, "; {} ", chosen.backend);
+        let led = self.led();
         let moved = self.kept.filter(|kept| kept.backend != kept.otherwise);
         let _ = match (self.manner(chosen, candidates), self.floor) {
+            _ if let Some((words, _)) = &led => write!(sentence, "{words}"),
             _ if let Some(kept) = moved => {
                 let gain = kept.gain_usd.unwrap_or_default();
                 write!(sentence, "keeps the conversation: what it has read saves ${:.6}, ", kept.saving_usd)
@@ -132,10 +147,10 @@ impl Outcome<'_> {
             (Manner::Cheapest | Manner::CheapestGoodEnough, _) => write!(sentence, "is the cheapest candidate"),
             (Manner::BestQuality, _) => write!(sentence, "has the best predicted quality"),
         };
-        if !chosen.affordable {
+        if led.is_none() && !chosen.affordable {
             sentence.push_str(", and beyond the budget");
         }
-        if self.floor != Floor::None && !chosen.reaches_floor {
+        if led.is_none() && self.floor != Floor::None && !chosen.reaches_floor {
             let _ = write!(sentence, ", though it is not known to reach the quality floor");
         }
         let _ = match chosen.predicted_quality {
@@ -146,7 +161,9 @@ impl Outcome<'_> {
         if chosen.predicted_cost_usd > 0.0 {
             let _ = write!(sentence, ", about ${:.6}", chosen.predicted_cost_usd);
         }
-        sentence.push_str(").");
+        sentence.push(')');
+        sentence.push_str(led.as_ref().map_or("", |(_, rest)| rest));
+        sentence.push('.');
         sentence
     }
 }

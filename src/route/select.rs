@@ -9,6 +9,7 @@ use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, Q
 use crate::minds::quality::Foreseen;
 use crate::minds::{Given, Intent};
 
+use super::cascade::Course;
 use super::rules::Facts;
 use super::{Availability, Decision, NAMED, Taken, Unable, explain, price, stick};
 
@@ -76,6 +77,7 @@ pub(super) fn named(facts: &Facts<'_>, name: &str, availability: &dyn Fn(&str) -
         clause: "the client named this backend".to_owned(),
         order: if unable.is_none() { vec![name.to_owned()] } else { Vec::new() },
         unable,
+        cascade: None,
         reasons,
         sentence: explain::named(&candidate),
         candidates: vec![candidate],
@@ -108,7 +110,8 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     let otherwise = ranked.first().copied();
     ranked.sort_by(|a, b| preference(prefer, a, b, |candidate| candidate.predicted_cost_usd));
     let by_cost = otherwise.is_some_and(|first| !first.affordable || (prefer == Prefer::Cost && first.reaches_floor));
-    let held = facts.features.held;
+    // A cascade asks who it is told to ask.
+    let held = facts.features.held.filter(|_| route.cascade.is_none());
     let conversation = otherwise.and_then(|otherwise| stick::stick(policy, held, &mut ranked, otherwise, by_cost));
     let fallback: Vec<Candidate> = route
         .fallback
@@ -118,9 +121,16 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
         .collect();
     let mut order: Vec<BackendName> = ranked.iter().map(|candidate| candidate.backend.clone()).collect();
     order.extend(fallback.iter().filter(|candidate| candidate.eligible).map(|candidate| candidate.backend.clone()));
+    let course = route.cascade.as_ref().map(|options| Course::of(options, &candidates));
+    let lead = course.as_ref().map(Course::lead).unwrap_or_default();
+    order.retain(|name| !lead.contains(name));
+    order.splice(0..0, lead);
     let unable = if order.is_empty() { gravest(candidates.iter().chain(&fallback)) } else { None };
+    // The first of the order, unless that is a fallback.
+    let chosen = ranked.into_iter().find(|candidate| order.first() == Some(&candidate.backend));
     let kept = conversation.as_ref().filter(|conversation| conversation.kept);
-    let outcome = explain::Outcome { chosen: ranked.first().copied(), order: &order, unable, prefer, floor, kept };
+    let course = course.as_ref();
+    let outcome = explain::Outcome { chosen, order: &order, unable, prefer, floor, kept, course };
     let mut reasons = explain::consulted(facts);
     reasons.extend(missing);
     reasons.extend(source.code());
@@ -129,8 +139,12 @@ pub(super) fn among(facts: &Facts<'_>, taken: Taken<'_>, availability: &dyn Fn(&
     reasons.extend(conversation.as_ref().and_then(explain::stuck));
     let sentence = outcome.sentence(facts, &route.name, &clause, &candidates);
     candidates.extend(fallback);
+    let cascade = match course {
+        Some(Course::Run(cascading)) => Some(cascading.clone()),
+        _ => None,
+    };
     let (route, propensity) = (route.name.clone(), 1.0);
-    Decision { route, clause, candidates, order, unable, reasons, sentence, propensity, conversation }
+    Decision { route, clause, candidates, order, unable, cascade, reasons, sentence, propensity, conversation }
 }
 
 /// Below this nearness to known outcomes the trace says that it is mostly difficulty that speaks.

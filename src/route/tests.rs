@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::minds::{Embedding, Given, Intent, Jailbreak, MindNames, Span, Timings, Unavailable};
 
+mod cascade;
 mod decoders;
 mod outcomes;
 mod snapshot;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::config::{BackendName, Config};
 use crate::minds::{JudgedPart, Judgement};
 
-use super::{Candidate, Conversation, Decision};
+use super::{Candidate, Cascading, Conversation, Decision};
 
 /// What the gateway saw, weighed and chose for one request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,6 +31,9 @@ pub struct Trace {
     /// What staying with the conversation's backend saves, beside what a change would win.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<Conversation>,
+    /// Whom the choice's answer may be given up for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<Cascading>,
     pub reasons: Vec<&'static str>,
     pub sentence: String,
     pub timings_us: BTreeMap<&'static str, u64>,
@@ -65,6 +68,7 @@ impl Trace {
             candidates: Vec::new(),
             choice: None,
             conversation: None,
+            cascade: None,
             reasons: Vec::new(),
             sentence: String::new(),
             timings_us: BTreeMap::new(),
@@ -101,6 +105,7 @@ impl Trace {
             propensity: decision.propensity,
         });
         self.conversation.clone_from(&decision.conversation);
+        self.cascade.clone_from(&decision.cascade);
         self.reasons.extend(&decision.reasons);
         self.sentence.clone_from(&decision.sentence);
     }

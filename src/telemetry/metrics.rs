@@ -40,6 +40,7 @@ pub struct Metrics {
     pub budget_spent_usd: Family<KeyLabel, Usd>,
     pub budget_reserved_usd: Family<KeyLabel, Usd>,
     pub budget_over: Family<BudgetLabels, Counter>,
+    pub cascades: Family<CascadeLabels, Counter>,
     pub in_flight: Gauge,
     pub breaker_open: Family<BackendLabel, Gauge>,
     pub mind_queue_depth: Gauge,
@@ -102,6 +103,15 @@ pub struct TokenLabels {
     pub kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CascadeLabels {
+    pub route: String,
+    /// `kept`, `escalated`, `capped` or `failed`.
+    pub outcome: &'static str,
+    /// What was wrong with the first answer.
+    pub why: &'static str,
+}
+
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
@@ -126,6 +136,7 @@ impl Metrics {
             budget_spent_usd: Family::default(),
             budget_reserved_usd: Family::default(),
             budget_over: Family::default(),
+            cascades: Family::default(),
             in_flight: Gauge::default(),
             breaker_open: Family::default(),
             mind_queue_depth: Gauge::default(),
@@ -156,6 +167,7 @@ impl Metrics {
             self.budget_reserved_usd.clone(),
         );
         registry.register("budget_over", "Requests beyond a key's budget", self.budget_over.clone());
+        registry.register("cascades", "What became of first answers", self.cascades.clone());
         registry.register("requests_in_flight", "Requests now running, streams included", self.in_flight.clone());
         registry.register("breaker_open", "1 while a backend's circuit breaker is open", self.breaker_open.clone());
         registry.register("mind_queue_depth", "Requests the minds have yet to answer", self.mind_queue_depth.clone());

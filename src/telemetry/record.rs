@@ -8,7 +8,8 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use super::metrics::{
-    BackendLabel, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels, VerdictLabels,
+    BackendLabel, CascadeLabels, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels,
+    VerdictLabels,
 };
 use super::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 use crate::config::Price;
@@ -39,6 +40,16 @@ impl End {
     }
 }
 
+/// A call whose answer the client did not get, and which cost all the same.
+#[derive(Clone, Debug)]
+pub struct Discarded {
+    pub backend: String,
+    pub usage: Usage,
+    pub usd: f64,
+    /// The usage was counted here.
+    pub estimated: bool,
+}
+
 /// What is known of a request so far.
 #[derive(Debug)]
 pub struct Record {
@@ -60,7 +71,9 @@ pub struct Record {
     pub decision: Option<Duration>,
     pub first_byte: Option<Duration>,
     pub usage: Option<Usage>,
+    /// Of the answer; what was discarded comes on top when the record is written.
     pub cost_usd: Option<f64>,
+    pub discarded: Option<Discarded>,
     pub tries: usize,
     pub end: End,
     /// The decision trace as JSON, for the JSON log.
@@ -73,8 +86,6 @@ pub struct Record {
     pub chosen: String,
     /// A backend's failure is taken for feedback.
     pub failure_counts: bool,
-    /// Part of the cost: for answers that nobody was shown.
-    pub discarded_usd: Option<f64>,
     pub seen: Option<Seen>,
     /// The request's body, where the operator wants text in the ledger.
     pub text: Option<String>,
@@ -82,8 +93,25 @@ pub struct Record {
     /// Of the backend that savings are told against.
     pub premium: Option<Price>,
     book: Option<Book>,
+    /// What is to be told the whole cost.
+    settlement: Option<Settlement>,
     /// A try is under way.
     waiting: bool,
+}
+
+/// Told what a request did cost, once that is known.
+pub struct Settlement(Box<dyn FnOnce(f64) + Send + Sync>);
+
+impl Settlement {
+    pub fn new(settle: impl FnOnce(f64) + Send + Sync + 'static) -> Self {
+        Self(Box::new(settle))
+    }
+}
+
+impl std::fmt::Debug for Settlement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Settlement")
+    }
 }
 
 impl Record {
@@ -114,6 +142,7 @@ impl Record {
             first_byte: None,
             usage: None,
             cost_usd: None,
+            discarded: None,
             tries: 0,
             end: End::default(),
             trace: None,
@@ -122,14 +151,19 @@ impl Record {
             propensity: None,
             chosen: String::new(),
             failure_counts: false,
-            discarded_usd: None,
             seen: None,
             text: None,
             shadow: None,
             premium: None,
             book: None,
+            settlement: None,
             waiting: false,
         }
+    }
+
+    /// Will be told what all of it cost; 0 where nobody answered.
+    pub fn settle_with(&mut self, settlement: Option<Settlement>) {
+        self.settlement = settlement;
     }
 
     /// Will be entered here when it is done.
@@ -160,7 +194,7 @@ impl Record {
             estimated: self.estimated,
             cost_usd: self.cost_usd,
             premium_usd: self.usage.and_then(premium),
-            discarded_usd: self.discarded_usd,
+            discarded_usd: self.discarded.as_ref().map(|discarded| discarded.usd),
             seen: self.seen.take(),
             text: self.text.take(),
             shadow: self.shadow.take(),
@@ -216,6 +250,51 @@ impl Record {
         }
     }
 
+    /// Nobody waits for the try under way any more.
+    pub fn abandon(&mut self) {
+        if self.waiting {
+            self.attempt(&self.backend.clone(), "abandoned", false);
+        }
+    }
+
+    /// What became of a cascade's first answer, and why. Empty: for nothing.
+    pub fn cascade(&mut self, outcome: &'static str, why: &'static str) {
+        self.reasons.push_str(",cascade_");
+        self.reasons.push_str(outcome);
+        if !why.is_empty() {
+            self.reasons.push_str(",first_");
+            self.reasons.push_str(why);
+        }
+        let labels = CascadeLabels { route: self.route.clone(), outcome, why };
+        self.metrics.cascades.get_or_create(&labels).inc();
+    }
+
+    /// Both calls of a cascade are paid for.
+    fn add_discarded(&mut self) {
+        if let Some(Discarded { usd, estimated, .. }) = self.discarded {
+            self.cost_usd = Some(self.cost_usd.unwrap_or_default() + usd);
+            self.estimated |= estimated;
+        }
+    }
+
+    fn spent(&self, backend: &str, usage: Option<Usage>, usd: Option<f64>) {
+        if let Some(usage) = usage {
+            let kinds = [
+                ("prompt", usage.prompt),
+                ("cached", usage.cached),
+                ("completion", usage.completion),
+                ("reasoning", usage.reasoning),
+            ];
+            for (kind, tokens) in kinds {
+                let labels = TokenLabels { backend: backend.to_owned(), kind };
+                self.metrics.tokens.get_or_create(&labels).inc_by(tokens);
+            }
+        }
+        if let Some(usd) = usd {
+            self.metrics.cost_usd.get_or_create(&BackendLabel { backend: backend.to_owned() }).inc_by(usd);
+        }
+    }
+
     fn count(&self, status: u16) {
         let labels =
             RequestLabels { backend: self.backend.clone(), route: self.route.clone(), status, end: self.end.as_str() };
@@ -232,19 +311,9 @@ impl Record {
         if let Some(first) = self.first_byte {
             self.metrics.first_token_seconds.get_or_create(&backend).observe(first.as_secs_f64());
         }
-        if let Some(usage) = self.usage {
-            let kinds = [
-                ("prompt", usage.prompt),
-                ("cached", usage.cached),
-                ("completion", usage.completion),
-                ("reasoning", usage.reasoning),
-            ];
-            for (kind, tokens) in kinds {
-                self.metrics.tokens.get_or_create(&TokenLabels { backend: self.backend.clone(), kind }).inc_by(tokens);
-            }
-        }
-        if let Some(cost) = self.cost_usd {
-            self.metrics.cost_usd.get_or_create(&backend).inc_by(cost);
+        self.spent(&self.backend, self.usage, self.cost_usd);
+        if let Some(Discarded { backend, usage, usd, .. }) = &self.discarded {
+            self.spent(backend, Some(*usage), Some(*usd));
         }
     }
 
@@ -270,10 +339,12 @@ impl Drop for Record {
     fn drop(&mut self) {
         // 499 is nginx's "client closed request": no status was seen by anyone.
         let status = if self.status == 0 { 499 } else { self.status };
-        if self.waiting {
-            self.attempt(&self.backend.clone(), "abandoned", false);
-        }
+        self.abandon();
         self.count(status);
+        self.add_discarded();
+        if let Some(Settlement(settle)) = self.settlement.take() {
+            settle(self.cost_usd.unwrap_or_default());
+        }
         self.trace(status);
         if let Some(book) = self.book.take() {
             if self.failure_counts && self.failed(status) {
@@ -305,6 +376,7 @@ impl Drop for Record {
             cached_tokens = self.usage.map(|usage| usage.cached),
             completion_tokens = self.usage.map(|usage| usage.completion),
             cost_usd = self.cost_usd,
+            discarded_usd = self.discarded.as_ref().map(|discarded| discarded.usd),
             estimated = self.estimated.then_some(true),
             trace = self.trace,
             "request"

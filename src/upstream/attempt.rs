@@ -122,7 +122,6 @@ impl Target {
             Err(Outcome::Garbled | Outcome::Rejected) => return Verdict::Failed(UpstreamError::Garbled),
             Err(_) => return Verdict::Failed(UpstreamError::Unreachable),
         };
-        let another_may_help = retry::retryable(head.status);
         let answer = Answer {
             backend: self.name.clone(),
             model: self.model().to_owned(),
@@ -134,7 +133,7 @@ impl Target {
                 None => Body::whole(head.first),
             },
         };
-        if another_may_help { Verdict::Refused(answer) } else { Verdict::Final(answer) }
+        if answer.may_be_bettered() { Verdict::Refused(answer) } else { Verdict::Final(answer) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! An answer's body: bytes as they arrive, the permit held until they end, and the two
 //! timeouts that apply after the first byte.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use super::client::Incoming;
 /// Dropping it closes the upstream connection and frees the permit.
 #[derive(Debug)]
 pub struct Body {
-    first: Option<Bytes>,
+    /// What is here already, before the rest.
+    here: VecDeque<Bytes>,
     rest: Option<Rest>,
 }
 
@@ -43,7 +45,7 @@ pub enum BodyError {
 impl Body {
     /// A body that is here already.
     pub(super) fn whole(first: Option<Bytes>) -> Self {
-        Self { first, rest: None }
+        Self { here: first.into_iter().collect(), rest: None }
     }
 
     /// A body that still arrives.
@@ -55,7 +57,15 @@ impl Body {
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let alarm = Box::pin(sleep_until(deadline.min(Instant::now() + idle)));
-        Self { first, rest: Some(Rest { body, idle, deadline, alarm, _permit: permit }) }
+        let rest = Some(Rest { body, idle, deadline, alarm, _permit: permit });
+        Self { here: first.into_iter().collect(), rest }
+    }
+
+    /// What was read of it is there to be read again.
+    pub fn put_back(&mut self, read: Vec<Bytes>) {
+        let mut here = VecDeque::from(read);
+        here.append(&mut self.here);
+        self.here = here;
     }
 }
 
@@ -65,8 +75,8 @@ impl http_body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
+        if let Some(data) = this.here.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
         let now = Instant::now();
@@ -88,7 +98,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.as_ref().is_none_or(|rest| rest.body.is_end_stream())
+        self.here.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -13,6 +13,7 @@ mod bench;
 mod budgets;
 mod calibrate;
 mod cancel;
+mod cascade;
 mod classify;
 mod cli;
 mod decoders;

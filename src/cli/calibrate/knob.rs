@@ -96,7 +96,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         read.extend(prompts(file)?);
     }
     let total = read.len();
-    let alone = Config { routes: vec![Route { when: None, policy: Policy::default(), ..route.clone() }], ..config };
+    let only = Route { when: None, policy: Policy::default(), cascade: None, ..route.clone() };
+    let alone = Config { routes: vec![only], ..config };
     let minds = Choice::new(Some(&args.config))?.load()?;
     let measured = judging::runtime()?.block_on(judging::each(read, "prompts", |prompt| {
         let (minds, alone, names) = (&minds, &alone, &names);

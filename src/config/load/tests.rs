@@ -74,7 +74,7 @@ rpm = 5
     config.toml:27: routes[0].candidates[1]: unknown backend "premum"; did you mean "premium"?
     config.toml:30: routes[1].name: there is already a route "math"
     config.toml:31: routes[1].candidates: expected a list, found "cheap"
-    config.toml:32: routes[1].policy.cascade: not built yet; remove it
+    config.toml:32: routes[1].policy.cascade: unknown key; known: prefer, min_quality, max_cost, max_usd_per_1k_requests, quality_of
     config.toml:32: routes[1].policy.min_quality: must be between 0 and 1, found 2
     config.toml:34: limits: not built yet; remove it
     "#);
@@ -168,11 +168,43 @@ fn what_is_not_built_is_refused() {
     for (section, key) in [("[limits]", "limits"), ("[cache]", "cache")] {
         assert!(faults(&format!("{SMALLEST}{section}\nx = 1\n"), &[]).contains(&format!("{key}: not built yet")));
     }
-    let policy = format!("{SMALLEST}cascade = true\n");
-    let told = faults(&policy, &[]);
-    assert!(told.starts_with("config.toml:8: routes[0].cascade: not built yet"), "{told}");
     let redact = format!("{SMALLEST}[guard]\npii = {{ action = \"redact\" }}\n");
     insta::assert_snapshot!(faults(&redact, &[]), @r#"config.toml:9: guard.pii.action: redact is not built yet; use "block", "refuse" or "flag""#);
+}
+
+#[test]
+fn a_cascade_is_between_two_candidates() {
+    let with = |cascade: &str, candidates: &str| {
+        format!(
+            "[backends.a]\nbase_url = \"http://h/v1\"\n[backends.b]\nbase_url = \"http://h/v1\"\n\
+             [[routes]]\nname = \"all\"\ncandidates = [{candidates}]\ncascade = {{ {cascade} }}\n"
+        )
+    };
+    let both = "\"a\", \"b\"";
+    let good =
+        "first = \"a\", then = \"b\", min_logprob = -0.4, request_logprobs = true, max_cost = 0.1, max_wait = \"3s\"";
+    let config = Config::parse(&with(good, both)).unwrap();
+    let cascade = config.routes[0].cascade.as_ref().unwrap();
+    assert!(cascade.refusals && cascade.request_logprobs);
+    assert_eq!((cascade.max_wait.as_secs(), cascade.skip_below), (3, None));
+    let all = "first = \"c\", then = \"a\", min_logprob = 0.4, max_cost = 0, max_wait = 0, skip_below = 2, last = 1";
+    insta::assert_snapshot!(faults(&with(all, both), &[]), @r#"
+    config.toml:8: routes[0].cascade.last: unknown key; known: first, then, min_logprob, request_logprobs, refusals, max_cost, max_wait, skip_below
+    config.toml:8: routes[0].cascade.first: unknown backend "c"; known: a, b
+    config.toml:8: routes[0].cascade.min_logprob: must be a mean of log-probabilities, 0 or less, such as -0.5
+    config.toml:8: routes[0].cascade.max_cost: must be USD for both calls, more than 0
+    config.toml:8: routes[0].cascade.max_wait: must be more than 0
+    config.toml:8: routes[0].cascade.skip_below: must be between 0 and 1, found 2
+    "#);
+    let same = "first = \"a\", then = \"a\", request_logprobs = true, skip_below = 0.3";
+    insta::assert_snapshot!(faults(&with(same, both), &[]), @r#"
+    config.toml:8: routes[0].cascade.then: is the backend that was asked first; name another candidate
+    config.toml:8: routes[0].cascade.request_logprobs: asks for log-probabilities that nothing judges; set min_logprob, or remove it
+    config.toml:8: routes[0].cascade.skip_below: "a" has no [quality] table to be judged by; add [quality.a] or [minds.quality], or remove skip_below
+    "#);
+    let alone = faults(&with("first = \"a\", then = \"b\"", "\"a\""), &[]);
+    insta::assert_snapshot!(alone, @r#"config.toml:8: routes[0].cascade.then: "b" is not among the route's candidates; add it to candidates"#);
+    insta::assert_snapshot!(faults(&with("first = \"a\"", both), &[]), @"config.toml:8: routes[0].cascade: `then` is missing");
 }
 
 #[test]

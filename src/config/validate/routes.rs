@@ -48,6 +48,7 @@ impl Checks<'_> {
             self.targets(&key, route);
             self.policy(&key.and("policy"), route);
             self.learn(&key.and("learn"), route);
+            self.cascade(&key.and("cascade"), route);
         }
     }
 
@@ -67,7 +68,7 @@ impl Checks<'_> {
         }
     }
 
-    fn backend_name(&mut self, key: Key, backend: &BackendName) {
+    pub(super) fn backend_name(&mut self, key: Key, backend: &BackendName) {
         if !self.names.backends.contains(backend) {
             self.unknown(key, "backend", backend, self.names.backends.iter().map(String::as_str));
         }
@@ -126,6 +127,9 @@ impl Checks<'_> {
         }
         if self.config.ledger.as_ref().is_none_or(|ledger| !ledger.features) {
             self.fail_and_say(key.clone(), "there is nothing to learn from", "add [ledger], with features");
+        }
+        if route.cascade.is_some() {
+            self.fail(key.clone(), "a cascade chooses by the answers: a route learns or has a cascade");
         }
         if route.candidates.len() == 1 {
             self.fail(key.clone(), "there is one candidate: nothing to choose");

@@ -38,6 +38,22 @@ fn usage_is_asked_for_in_place() {
     assert_eq!(sent(&said_no, "m", true), said_no);
 }
 
+#[test]
+fn log_probabilities_are_asked_for_in_place() {
+    let asked = |body: &str| {
+        let body = with_logprobs(&Bytes::copy_from_slice(body.as_bytes()));
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let plain = format!(r#"{{ "model":"m",{MESSAGES} }}"#);
+    assert_eq!(asked(&plain), format!(r#"{{ "model":"m",{MESSAGES} ,"logprobs":true}}"#));
+    for said in ["true", "false", "null", "2"] {
+        let body = format!(r#"{{"model":"m","logprobs":{said},{MESSAGES}}}"#);
+        assert_eq!(asked(&body), body);
+    }
+    let inside = format!(r#"{{"model":"m","metadata":{{"logprobs":true}},{MESSAGES}}}"#);
+    assert!(asked(&inside).ends_with(r#","logprobs":true}"#), "another object's key is another key");
+}
+
 proptest! {
     /// Whatever surrounds it, only the model's value differs.
     #[test]
