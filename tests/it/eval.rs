@@ -87,7 +87,7 @@ fn who_cannot_be_measured_is_told_before_anything_is_read() {
 fn known_outcomes() -> tempfile::NamedTempFile {
     let row = |at: usize| {
         let prompt = format!("What is {at} + {at}?");
-        json!({"id": at, "prompt": prompt, "outcomes": {"small": usize::from(at % 4 == 0), "large": 1},
+        json!({"id": at, "prompt": prompt, "outcomes": {"small": usize::from(at.is_multiple_of(4)), "large": 1},
                "cost_usd": {"small": 0.001, "large": 0.01}})
     };
     config(&(0..40).map(|at| format!("{}\n", row(at))).collect::<String>())

@@ -74,7 +74,7 @@ rpm = 5
     config.toml:27: routes[0].candidates[1]: unknown backend "premum"; did you mean "premium"?
     config.toml:30: routes[1].name: there is already a route "math"
     config.toml:31: routes[1].candidates: expected a list, found "cheap"
-    config.toml:32: routes[1].policy.cascade: unknown key; known: prefer, min_quality, max_cost, max_usd_per_1k_requests, quality_of
+    config.toml:32: routes[1].policy.cascade: unknown key; known: prefer, min_quality, max_cost, max_usd_per_1k_requests, quality_of, worth_usd, sticky
     config.toml:32: routes[1].policy.min_quality: must be between 0 and 1, found 2
     config.toml:34: limits: not built yet; remove it
     "#);
