@@ -118,7 +118,7 @@ impl Learning {
         let arms: Vec<Offer> = offers.iter().map(|offer| arm(config, offer)).collect();
         let learned = known.bandit.best(&context, &arms, class.worth_usd).filter(|_| known.standing.acts);
         let draw = explore(learned.unwrap_or(base), offers.len(), class.learn.explore, draw);
-        for (offer, arm) in offers.iter().zip(&arms).filter(|_| known.standing.acts) {
+        for (offer, arm) in offers.iter().zip(&arms).filter(|(_, arm)| known.bandit.scores(&arm.arm) > 0) {
             let quality = known.bandit.quality(&context, &arm.arm, arm.predicted);
             decision.learned(&offer.backend, quality);
         }
