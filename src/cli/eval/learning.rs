@@ -217,7 +217,12 @@ fn tell(report: &mut Report, names: &[String], prompts: &[Prompt], plan: &Plan, 
     let mean = |of: &dyn Fn(&Prompt) -> f64| prompts.iter().map(of).sum::<f64>() / prompts.len() as f64;
     let fixed = names.iter().enumerate().map(|(at, name)| {
         let (quality, cost) = (mean(&|prompt| prompt.outcomes[at]), mean(&|prompt| prompt.paid_usd[at]));
-        json!({"model": name, "quality": quality, "cost_usd": cost, "value": quality - cost / plan.worth_usd})
+        let mut one = Report::default();
+        one.set("model", name.as_str());
+        one.number("quality", Some(quality));
+        one.set("cost_usd", cost);
+        one.number("value", Some(quality - cost / plan.worth_usd));
+        one.into_json()
     });
     report.set("fixed", fixed.collect::<Vec<_>>());
     report.set("seeds", runs.len());
