@@ -41,12 +41,17 @@ const TEACHING: f64 = 0.2;
 /// Standard errors on each side of a 95 % interval.
 const Z: f64 = 1.96;
 
+/// What has to be above 0 before a policy acts lies so many standard errors below the difference. More than for an
+/// interval: the question is asked again and again, and a few rows of great weight make the interval's lower end come out
+/// too high more often than its share (docs/economics.md).
+const PROVEN: f64 = 3.0;
+
 /// What the learned policy is worth beside the configured one, in qualities: a score less its cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Verdict {
-    /// The whole interval is above 0, and there is [`ENOUGH`] behind it.
+    /// The difference is above 0 by three standard errors, and there is [`ENOUGH`] behind it.
     pub better: bool,
-    /// The same below 0.
+    /// The whole interval is below 0.
     pub worse: bool,
     /// Rows that were judged, and those of them with a score.
     pub n: usize,
@@ -137,7 +142,8 @@ fn conclude(rows: &[Judged], arms: usize) -> Verdict {
     let mean = |of: &dyn Fn(&Judged) -> f64| rows.iter().map(of).sum::<f64>() / n;
     let difference = mean(&|row| learned(row) - base(row));
     let variance = mean(&|row| (learned(row) - base(row) - difference).powi(2));
-    let margin = Z * (variance / n).sqrt();
+    let error = (variance / n).sqrt();
+    let margin = Z * error;
     let ci95 = (difference - margin, difference + margin);
     let side = |is_its: fn(&Judged) -> bool| {
         let speaking = rows.iter().filter(|row| row.differ && row.error.is_some() && is_its(row));
@@ -146,7 +152,7 @@ fn conclude(rows: &[Judged], arms: usize) -> Verdict {
     };
     let ess = side(|row| row.as_learned).min(side(|row| row.as_base));
     Verdict {
-        better: ci95.0 > 0.0 && ess >= ENOUGH,
+        better: difference - PROVEN * error > 0.0 && ess >= ENOUGH,
         worse: ci95.1 < 0.0 && ess >= ENOUGH,
         n: rows.len(),
         scored,
