@@ -25,6 +25,7 @@ mod units;
 mod validate;
 
 pub use backend::{Backend, Breaker, Capability, Price, Retry, Timeouts};
+pub(crate) use fault::suggest;
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use ledger::Ledger;
