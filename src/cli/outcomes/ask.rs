@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
@@ -118,7 +118,12 @@ impl Desk {
                 }
             };
             let status = answer.status;
-            if status == StatusCode::TOO_MANY_REQUESTS && waits < WAITS {
+            let patience_wanted = match status.as_u16() {
+                429 | 529 => true,
+                503 => answer.headers.contains_key(RETRY_AFTER),
+                _ => false,
+            };
+            if patience_wanted && waits < WAITS {
                 waits += 1;
                 tokio::time::sleep(patience(&answer.headers, waits)).await;
                 continue;
@@ -201,7 +206,7 @@ async fn whole(answer: Answer) -> Option<Vec<u8>> {
 
 /// As long as a backend that is asked too often wants, else longer each time.
 fn patience(headers: &HeaderMap, waits: u32) -> Duration {
-    let asked = headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok());
+    let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok());
     let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    asked.unwrap_or(Duration::from_millis(500) * 2_u32.pow(waits)).min(LONGEST_WAIT)
+    asked.unwrap_or_else(|| Duration::from_millis(500) * 2_u32.pow(waits)).min(LONGEST_WAIT)
 }

@@ -166,8 +166,8 @@ impl Journal {
             known.outcomes.insert(spelled(&model), Outcome { score, tokens, usd });
         }
         self.spent += line.judge_usd;
-        known.graded = line.graded.or(known.graded.take());
-        known.asked = line.asked.or(known.asked.take());
+        known.graded = line.graded.or_else(|| known.graded.take());
+        known.asked = line.asked.or_else(|| known.asked.take());
         Ok(())
     }
 
@@ -210,16 +210,16 @@ impl Journal {
 
 impl Entry<'_> {
     fn line(&self) -> Value {
-        let by_model = |value: fn(&Outcome) -> Option<f64>| {
-            let of = |(model, outcome): &(String, Outcome)| Some((model.clone(), json!(value(outcome)?)));
+        let by_model = |value: fn(&Outcome) -> Option<Value>| {
+            let of = |(model, outcome): &(String, Outcome)| Some((model.clone(), value(outcome)?));
             self.outcomes.iter().filter_map(of).collect::<serde_json::Map<_, _>>()
         };
         let mut line = json!({
             "id": self.asked.id, "prompt": self.asked.text,
-            "outcomes": by_model(|outcome| Some(outcome.score)),
-            "output_tokens": by_model(|outcome| outcome.tokens),
+            "outcomes": by_model(|outcome| Some(outcome.score.into())),
+            "output_tokens": by_model(|outcome| Some(json!(outcome.tokens?.round() as u64))),
         });
-        let costs = by_model(|outcome| outcome.usd);
+        let costs = by_model(|outcome| Some(plain(outcome.usd?).into()));
         if !costs.is_empty() {
             line["cost_usd"] = costs.into();
         }
@@ -229,10 +229,15 @@ impl Entry<'_> {
         line["graded"] = self.graded.into();
         line["asked"] = self.settings.into();
         if self.judge_usd > 0.0 {
-            line["judge_usd"] = self.judge_usd.into();
+            line["judge_usd"] = plain(self.judge_usd).into();
         }
         line
     }
+}
+
+/// USD without the dust of binary fractions.
+fn plain(usd: f64) -> f64 {
+    (usd * 1e12).round() / 1e12
 }
 
 fn fault(path: &Path, error: &io::Error) -> Failure {

@@ -172,7 +172,7 @@ impl Tally {
             self.graded, self.left
         )?;
         if let Some(why) = &self.stopped {
-            writeln!(out, "stopped: {why}; the same command goes on from here")?;
+            writeln!(out, "stopped: {why}")?;
         }
         for (backend, (calls, why)) in &self.missed {
             writeln!(out, "{calls} calls of {backend} failed and are asked again by the next run; the last: {why}")?;

@@ -70,28 +70,30 @@ pub(super) struct Args {
 }
 
 const EXAMPLES: &str = "\
-Each line of FILE is {\"prompt\": \"…\"} (or `text`, or `messages`) with, as far as known, `id`, `answer`, `choices` (their
-texts, in order; the prompt has to show them) and `group`. Prompts are sent as they are.
+Each line of FILE is {\"prompt\": \"…\"} (or `text`, or `messages`) with, as far as known, `id`,
+`answer`, `choices` (their texts, in order; the prompt has to show them) and `group`. Prompts are
+sent as they are.
 
 How answers are graded (--grade):
-  exact    the same text as `answer`, but for case, spaces and quotes; \"Answer: …\" and \\boxed{…} are understood
-  number   the last number is that of `answer`: 1,234 or 3/4 or 50 % or \\frac{3}{4}
-  choice   the letter, \"(B)\", \"the answer is B\", or the choice's text
-  command=PROGRAM   `sh -c PROGRAM` gets one JSON object on stdin (prompt, answer, reference, choices, model); exit 0 is
-                    right, exit 1 wrong, or it prints a number from 0 to 1
-  judge=BACKEND     holds an answer against `answer`; without one it compares the backends' answers, in both orders, and
-                    only a word that survives the swap counts (1 and 0, else 0.5 each)
+  exact             the text of `answer`, but for case, spaces and quotes
+  number            the last number is that of `answer`: 1,234 or 3/4 or 50 % or \\frac{3}{4}
+  choice            the letter, \"(B)\", \"the answer is B\", or the choice's text
+  command=PROGRAM   `sh -c PROGRAM` gets one JSON object on stdin (prompt, answer, reference,
+                    choices, model); exit 0: right, 1: wrong; or it prints a number from 0 to 1
+  judge=BACKEND     holds an answer against `answer`; without one it compares the backends'
+                    answers in both orders, and only a word that survives the swap counts
 
-A call starts only where its worst case (a token for each byte of the prompt, and --max-tokens) fits under --max-usd.
-Ctrl-C, a crash or the cap end a run; the same command goes on, and asks nothing twice. Calls that fail are no outcomes and
-are asked again by the next run. Exit code 1 says that answers are missing.
+A call starts only where its worst case (a token for each byte of the prompt, and --max-tokens)
+fits under --max-usd. Ctrl-C, a crash or the cap end a run; the same command goes on and asks
+nothing twice. Calls that fail are no outcomes and are asked again by the next run. Exit code 1
+says that answers are missing.
 
-Examples:
-  mom outcomes run --prompts ours.jsonl --backends cheap,premium --out outcomes.jsonl --dry-run
-  mom outcomes run --prompts ours.jsonl --backends cheap,premium --out outcomes.jsonl --max-usd 5
-  mom outcomes run --prompts ours.jsonl --backends cheap,premium --out judged.jsonl --max-usd 5 --grade judge=strong
-  mom outcomes run --prompts ours.jsonl --backends cheap,premium --out tested.jsonl --max-usd 5 --grade command=./grade.py
-  mom outcomes run --backends cheap,premium --out outcomes.jsonl --report
+Examples (ARGS stands for: --backends cheap,premium --out outcomes.jsonl):
+  mom outcomes run --prompts ours.jsonl ARGS --dry-run
+  mom outcomes run --prompts ours.jsonl ARGS --max-usd 5
+  mom outcomes run --prompts ours.jsonl ARGS --max-usd 5 --grade judge=strong
+  mom outcomes run --prompts ours.jsonl ARGS --max-usd 5 --grade command=./grade.py
+  mom outcomes run ARGS --report
   mom calibrate knob --config config.toml --data outcomes.jsonl --quality-of premium=0.95";
 
 fn usd(text: &str) -> Result<f64, String> {

@@ -93,7 +93,7 @@ impl Work<'_> {
                         break;
                     }
                     interrupted = true;
-                    tally.stopped.get_or_insert_with(|| "interrupted".to_owned());
+                    tally.stopped.get_or_insert_with(|| "interrupted; the same command goes on from here".to_owned());
                     stop.set(shutdown::signal());
                     let calls = running.len();
                     writeln!(io::stderr().lock(), "\nstopping once {calls} answers are in; again to leave them unread")?;
@@ -116,7 +116,7 @@ impl Work<'_> {
     }
 
     fn cap_reached(&self) -> String {
-        format!("--max-usd {} could be passed by the next answer", self.max_usd.unwrap_or_default())
+        format!("the next answer could pass --max-usd {}; with more the run goes on", self.max_usd.unwrap_or_default())
     }
 
     fn answers(&self, job: Job) -> usize {
