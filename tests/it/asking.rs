@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{mom, stderr};
 use crate::gateway::{backend, route};
-use crate::upstream::{Seen, Step, Upstream, answer};
+use crate::upstream::{Seen, Step, Upstream, answer, head};
 
 mod grading;
 
@@ -308,6 +308,36 @@ async fn a_backend_that_only_fails_is_left_alone() {
     let stopped = told["run"]["stopped"].as_str().unwrap();
     assert!(stopped.contains("cheap failed 5 times in a row: 401 wrong key"), "{stopped}");
     assert!(small.seen().len() < 12 && output.status.code() == Some(1), "{} calls", small.seen().len());
+}
+
+#[tokio::test]
+async fn what_backends_leave_out_is_told_and_booked() {
+    // One call at a time, and not a word about tokens.
+    let small = Upstream::start(|_, seen| {
+        let message = json!({"content": sum(&question(seen), true)});
+        sends("200 OK", &[], &json!({"choices": [{"message": message, "finish_reason": "length"}]}))
+    })
+    .await;
+    let large = Upstream::start(|n, seen| match n {
+        0 => vec![
+            Step::Send(head("200 OK", &[("content-length", "1000")])),
+            Step::Send(b"{\"choices".to_vec()),
+            Step::Close,
+        ],
+        _ => says(&sum(&question(seen), true)),
+    })
+    .await;
+    let single = format!("{CHEAP}\nconcurrency = 1");
+    let place = Place::new(&[("cheap", &small, &single), ("premium", &large, PREMIUM)]);
+    let (code, told) = place.told("sums.jsonl", &[&BOTH[..], &["--concurrency", "16"]].concat()).await;
+    let run = &told["run"];
+    assert_eq!((code, &run["failed"], &run["graded"]), (Some(1), &json!({"premium": 1}), &json!(79)), "{told}");
+    assert_eq!((&run["cut"], &run["estimated"]), (&json!(40), &json!(40)), "{told}");
+    let tokens = told["backends"][0]["output_tokens"].as_f64().unwrap();
+    assert!((7.0..10.0).contains(&tokens), "`Let me see: 7 plus 7 is 14.` in fours: {told}");
+    // The answer that broke off may have been billed: 20 tokens at least, and each byte of the prompt.
+    let booked = run["spent_usd"].as_f64().unwrap() - told["spent_usd"].as_f64().unwrap();
+    assert!((0.002..0.005).contains(&booked), "{booked}");
 }
 
 #[tokio::test]
