@@ -30,7 +30,8 @@ pub struct Difference {
     pub n: usize,
     pub mean: f64,
     pub ci95: (f64, f64),
-    /// The difference that [`Self::more`] would show: the one seen, or [`WORTH`] where that is about zero.
+    /// The difference that [`Self::more`] would show: the one seen, or [`WORTH`] where that is about zero and fewer
+    /// prompts than that were asked.
     pub planned: f64,
     /// Prompts still to be asked, so that a true difference of that size would be seen four times in five.
     pub more: usize,
@@ -81,10 +82,12 @@ pub fn difference(pairs: &[(f64, f64)]) -> Option<Difference> {
         (low, high) if low > -WORTH && high < WORTH => Verdict::Same,
         _ => Verdict::Open,
     };
-    let planned = mean.abs().max(WORTH);
-    let more = match verdict {
-        Verdict::Open => prompts(variance, planned).saturating_sub(n).max(1),
-        Verdict::Differ | Verdict::Same => 0,
+    let more = |difference: f64| prompts(variance, difference).saturating_sub(n);
+    let (planned, more) = match (mean.abs().max(WORTH), verdict) {
+        (planned, Verdict::Differ | Verdict::Same) => (planned, 0),
+        // As many as would show what is worth it, and still open: what is seen is smaller.
+        (planned, Verdict::Open) if more(planned) == 0 => (mean.abs(), more(mean.abs())),
+        (planned, Verdict::Open) => (planned, more(planned)),
     };
     Some(Difference { n, mean, ci95, planned, more, verdict })
 }
@@ -135,6 +138,14 @@ mod tests {
         assert_eq!(difference(&[]), None);
         let alike = difference(&pairs(2000, 5, 5, 1000)).unwrap();
         assert_eq!((alike.verdict, alike.more), (Verdict::Same, 0));
+    }
+
+    #[test]
+    fn a_small_difference_stays_open_until_it_is_seen() {
+        let found = difference(&pairs(2000, 280, 320, 1400)).unwrap();
+        assert_eq!((found.n, found.verdict), (4000, Verdict::Open));
+        close(found.planned, 0.01);
+        assert!((7_000..8_500).contains(&found.more), "{}", found.more);
     }
 
     #[test]
