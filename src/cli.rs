@@ -64,6 +64,8 @@ enum Command {
     Eval(eval::Args),
     /// Fit settings to your own traffic; print the lines for `config.toml`.
     Calibrate(calibrate::Args),
+    /// Outcomes of your own prompts: ask backends, grade the answers, for `mom calibrate`.
+    Outcomes(outcomes::Args),
     /// What requests cost, and what they would have cost; export.
     Ledger(ledger::Args),
     /// List and verify the minds on disk; import others.
@@ -117,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Route(args) => route::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Calibrate(args) => calibrate::run(args),
+        Command::Outcomes(args) => outcomes::run(args),
         Command::Ledger(args) => ledger::run(args),
         Command::Models(args) => models::run(args),
         Command::Bench(args) => bench::run(args),

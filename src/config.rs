@@ -30,6 +30,7 @@ mod validate;
 pub use backend::{Backend, Breaker, Capability, Price, PromptCache, Retry, Timeouts};
 pub use budget::{Budget, Per};
 pub use cascade::Cascade;
+pub(crate) use fault::suggest;
 pub use fault::{ConfigFaults, Fault, MindFolders};
 pub use labels::{CATEGORIES, COMPLEXITIES, PII_LABELS};
 pub use learn::{Learn, Signal};

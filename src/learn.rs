@@ -3,9 +3,11 @@
 //! [`bandit`], on routes that ask for it and once [`ope`] says that it is better.
 
 pub mod bandit;
+pub mod grade;
 pub mod knob;
 pub mod lessons;
 pub mod ope;
 pub mod outcomes;
+pub mod power;
 pub mod simulation;
 pub mod thresholds;

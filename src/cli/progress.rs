@@ -23,6 +23,8 @@ pub(super) struct Progress {
     terminal: bool,
     done: u64,
     shown: bool,
+    /// What was told last behind the count.
+    more: String,
 }
 
 impl Progress {
@@ -31,11 +33,17 @@ impl Progress {
         let terminal = io::stderr().is_terminal();
         let every = if terminal { ON_TERMINAL } else { ELSEWHERE };
         let started = Instant::now();
-        Self { what, started, next: started + FIRST, every, terminal, done: 0, shown: false }
+        Self { what, started, next: started + FIRST, every, terminal, done: 0, shown: false, more: String::new() }
     }
 
     pub(super) fn step(&mut self) {
-        self.done += 1;
+        self.step_by(1, String::new);
+    }
+
+    /// Several are done; `more` is told behind the count.
+    pub(super) fn step_by(&mut self, done: u64, more: impl FnOnce() -> String) {
+        self.done += done;
+        self.more = more();
         let now = Instant::now();
         if now >= self.next {
             self.next = now + self.every;
@@ -46,10 +54,11 @@ impl Progress {
     fn show(&mut self) {
         self.shown = true;
         let rate = self.done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        let digits = usize::from(rate < 9.95);
         let (open, close) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         let mut stderr = io::stderr().lock();
         // Progress that cannot be shown is no reason to stop.
-        let _ = write!(stderr, "{open}{} {}, {rate:.0} a second{close}", self.done, self.what);
+        let _ = write!(stderr, "{open}{} {}, {rate:.digits$} a second{}{close}", self.done, self.what, self.more);
         let _ = stderr.flush();
     }
 

@@ -92,7 +92,7 @@ impl fmt::Display for Key {
 }
 
 /// The known name closest to a misspelt one, or all of them where none is close.
-pub(super) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     let closeness = |other: &str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
     let nearest = known.iter().map(|other| (closeness(other), *other)).max_by(|a, b| a.0.total_cmp(&b.0));

@@ -9,6 +9,7 @@ mod gateway;
 mod upstream;
 
 mod admin;
+mod asking;
 mod bench;
 mod budgets;
 mod calibrate;

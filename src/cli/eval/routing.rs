@@ -1,6 +1,6 @@
 //! `mom eval routing`: what a predictor's word is worth on prompts with known outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -95,6 +95,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let out =
         args.scores.as_ref().map(|path| File::create(path).map_err(|error| unwritable(path, error))).transpose()?;
     let rows::Rows { rows, bad } = rows::read::<Row>(&args.data)?;
+    let rows = joined(rows);
     let total = rows.len();
     let pair = args.models.is_empty();
     let complete = |row: &Row| {
@@ -156,6 +157,28 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         )));
     }
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One row for each prompt: `mom outcomes run` writes a line for each answer.
+fn joined(rows: Vec<Row>) -> Vec<Row> {
+    let mut joined: Vec<Row> = Vec::with_capacity(rows.len());
+    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    for row in rows {
+        let known = (!row.id.is_null()).then(|| (row.id.to_string(), row.prompt.clone()));
+        match known.as_ref().and_then(|known| places.get(known)) {
+            Some(&place) => {
+                joined[place].outcomes.extend(row.outcomes);
+                joined[place].cost_usd.extend(row.cost_usd);
+            }
+            None => {
+                if let Some(known) = known {
+                    places.insert(known, joined.len());
+                }
+                joined.push(row);
+            }
+        }
+    }
+    joined
 }
 
 async fn foresee(minds: &Minds, row: Row) -> Read {
