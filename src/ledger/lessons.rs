@@ -1,8 +1,11 @@
-//! What a route that learns reads of its past.
+//! What is read of past requests: what was heard of them, and their texts where the operator keeps these.
+
+use std::time::SystemTime;
 
 use rusqlite::params;
 
 use super::store::{LedgerError, Store};
+use crate::telemetry::millis;
 
 /// One request that a route decided, and what was heard of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +57,16 @@ impl Store {
         let mut lessons = lessons.collect::<Result<Vec<_>, _>>()?;
         lessons.reverse();
         Ok(lessons)
+    }
+
+    /// Bodies of chats since then, oldest first: each with its request's id and route.
+    pub fn texts(&self, since: SystemTime) -> Result<Vec<[String; 3]>, LedgerError> {
+        let mut query = self.connection.prepare(
+            "SELECT t.request_id, r.route, t.body FROM texts t JOIN requests r ON r.request_id = t.request_id
+             WHERE t.at >= ?1 AND r.endpoint = 'chat.completions' ORDER BY t.at, t.request_id",
+        )?;
+        let texts = query.query_map([millis(since)], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
+        Ok(texts.collect::<Result<_, _>>()?)
     }
 
     /// Grows with every piece of feedback.

@@ -434,3 +434,43 @@ async fn mistakes_cost_nothing_and_are_told_in_one_line() {
     assert_eq!(small.seen().len(), asked);
     assert!(Path::new(&place.path("out.jsonl")).exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_chats_asked_is_replayed_from_a_ledger_that_keeps_text() {
+    let (cheap, premium) = (cheap().await, premium().await);
+    let place = Place::new(&[("cheap", &cheap, CHEAP), ("premium", &premium, PREMIUM)]);
+    let ledger = place.path("ledger.db");
+    let toml = std::fs::read_to_string(place.path("config.toml")).unwrap();
+    let keeping = |text: bool| {
+        let ledger = format!("[ledger]\npath = \"{}\"\ntext = {text}\n", ledger.display());
+        format!("{}{}{ledger}{toml}", crate::gateway::SERVER, crate::gateway::NO_MINDS)
+    };
+    let ask = |content: Value| json!({"model": "auto", "messages": [{"role": "user", "content": content}]}).to_string();
+    let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}]);
+    let sums = [2, 3, 3].map(|n| ask(format!("What is {n} plus {n}?").into()));
+    for text in [false, true] {
+        let gateway = crate::gateway::Mom::start(&keeping(text)).await;
+        for body in sums.iter().chain([&ask(image.clone())]) {
+            assert_eq!(crate::client::chat(gateway.public, body).await.status(), 200);
+        }
+        gateway.shutdown().await;
+        let (out, config) = (place.path("out.jsonl"), place.path("config.toml"));
+        let paths = [&config, &ledger, &out].map(|path| path.to_str().unwrap());
+        let run =
+            ["outcomes", "run", "--config", paths[0], "--ledger", paths[1], "--out", paths[2], "--json", "--max-usd"];
+        let more = ["1", "--backends", "cheap,premium", "--grade", "command=true", "--max-tokens", "20"];
+        let output = mom(&[&run[..], &more].concat(), "");
+        if !text {
+            assert_eq!(output.status.code(), Some(1));
+            assert!(stderr(&output).contains("the ledger keeps no text of that time"), "{}", stderr(&output));
+            continue;
+        }
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("1 chats carry more than text"), "{}", stderr(&output));
+        let rows = std::fs::read_to_string(&out).unwrap();
+        let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+        let asked: BTreeSet<&str> = rows.iter().filter_map(|row| row["prompt"].as_str()).collect();
+        assert_eq!(asked, BTreeSet::from(["What is 2 plus 2?", "What is 3 plus 3?"]));
+        assert!(rows.iter().all(|row| row["prompt"].is_null() || row["group"] == "all"), "{rows:?}");
+    }
+}

@@ -1,8 +1,8 @@
-//! Where prompts come from: a file of JSON lines. Another source has to make [`Asked`] of what it holds, and nothing
-//! else here changes.
+//! Where prompts come from: a file of JSON lines, or the ledger where it keeps text.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::{Failure, rows};
 use crate::learn::grade::Wanted;
+use crate::ledger::Store;
 use crate::openai::content::{self, Message};
 
 /// One prompt to replay.
@@ -75,6 +76,32 @@ pub(super) fn from_file(file: &PathBuf) -> Result<(Vec<Asked>, usize), Failure> 
         return Err(Failure::new(format!("{}: no prompts there", file.display())));
     }
     Ok((asked, repeated))
+}
+
+/// What chats asked since then, each conversation once, and how many could not be replayed.
+pub(super) fn from_ledger(file: &Path, since: SystemTime) -> Result<(Vec<Asked>, usize), Failure> {
+    let texts = Store::open_existing(file)?.texts(since)?;
+    if texts.is_empty() {
+        let says = "the ledger keeps no text of that time; `text = true` in [ledger] keeps it from then on";
+        return Err(Failure::new(format!("{}: {says}", file.display())));
+    }
+    let (mut asked, mut known, mut unfit) = (Vec::new(), HashSet::new(), 0);
+    for [id, route, body] in texts {
+        let row = serde_json::from_str::<Row>(&body).map_err(|error| error.to_string());
+        // An id of its own: the same words are asked once.
+        let row = row.and_then(|row| Row { id: None, group: Some(route), ..row }.asked());
+        match row {
+            Ok(one) if known.insert(one.key.clone()) => {
+                asked.push(Asked { id: id.as_str().into(), key: json!(id).to_string(), ..one })
+            }
+            Ok(_) => {}
+            Err(_) => unfit += 1,
+        }
+    }
+    if asked.is_empty() {
+        return Err(Failure::new(format!("{}: none of {unfit} chats can be replayed as text", file.display())));
+    }
+    Ok((asked, unfit))
 }
 
 impl Row {

@@ -1,9 +1,9 @@
 //! `mom outcomes run`: from prompts to graded answers in a file that `mom calibrate` takes.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::ask::{Desk, Settings};
 use super::grade::{Grade, Grading};
 use super::journal::Journal;
 use super::plan::{self, Job, Named, Prompt};
-use super::prompts::{self, digest};
+use super::prompts::{self, Asked, digest};
 use super::purse::Purse;
 use super::report::{Report, Shown};
 use super::work::{Tally, Work};
@@ -26,8 +26,14 @@ pub(super) struct Args {
     #[arg(long, default_value = "config.toml", value_name = "FILE")]
     config: PathBuf,
     /// The prompts: JSON lines, `.gz` too.
-    #[arg(long, value_name = "FILE", required_unless_present = "report")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["report", "ledger"])]
     prompts: Option<PathBuf>,
+    /// Take them from a ledger that keeps text instead: what chats asked.
+    #[arg(long, value_name = "FILE", conflicts_with = "prompts")]
+    ledger: Option<PathBuf>,
+    /// How far back, with --ledger: 24h, 7d, ….
+    #[arg(long, value_name = "TIME", requires = "ledger", value_parser = parse_duration)]
+    since: Option<Duration>,
     /// The backends to ask and compare, by their names in the configuration.
     #[arg(long, required = true, value_name = "NAME,NAME,…", value_delimiter = ',')]
     backends: Vec<String>,
@@ -93,6 +99,7 @@ Examples (ARGS stands for: --backends cheap,premium --out outcomes.jsonl):
   mom outcomes run --prompts ours.jsonl ARGS --max-usd 5
   mom outcomes run --prompts ours.jsonl ARGS --max-usd 5 --grade judge=strong
   mom outcomes run --prompts ours.jsonl ARGS --max-usd 5 --grade command=./grade.py
+  mom outcomes run --ledger ledger.db --since 7d ARGS --max-usd 5 --grade judge=strong
   mom outcomes run ARGS --report
   mom calibrate knob --config config.toml --data outcomes.jsonl --quality-of premium=0.95";
 
@@ -104,10 +111,10 @@ fn usd(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = Config::load(&args.config).map_err(|faults| Failure::config(faults.to_string()))?;
     let backends = plan::backends(&config, &args.backends)?;
-    let Some(file) = args.prompts.as_ref().filter(|_| !args.report) else {
+    if args.report {
         let journal = Journal::peek(&args.out)?;
         return tell(&args, &backends, &journal, None);
-    };
+    }
     let judge = match &args.grade {
         Some(Grade::Judge(name)) => plan::backends(&config, std::slice::from_ref(name))?.pop(),
         _ => None,
@@ -117,7 +124,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         note(&format!("{} judges its own answers, which it may favour", judge.backend));
     }
     let rules = Grader::new().map_err(|error| Failure::new(error.to_string()))?;
-    let prompts = planned(&args, file, &rules, &backends)?;
+    let prompts = planned(&args, &rules, &backends)?;
     let settings = args.settings();
     let mut journal = if args.dry_run { Journal::peek(&args.out) } else { Journal::open(&args.out) }?;
     let written_with = settings.spelled();
@@ -190,13 +197,27 @@ fn priced<'a>(args: &Args, mut called: impl Iterator<Item = &'a Named> + Clone) 
     Ok(())
 }
 
-/// The prompts, with how each is graded.
-fn planned(args: &Args, file: &PathBuf, rules: &Grader, backends: &[Named]) -> Result<Vec<Prompt>, Failure> {
-    let (mut asked, repeated) = prompts::from_file(file)?;
-    if repeated > 0 {
-        note(&format!("{repeated} prompts without an id are there more than once and are asked once"));
+/// The prompts as they were found.
+fn source(args: &Args) -> Result<Vec<Asked>, Failure> {
+    if let Some(file) = &args.prompts {
+        let (asked, repeated) = prompts::from_file(file)?;
+        if repeated > 0 {
+            note(&format!("{repeated} prompts without an id are there more than once and are asked once"));
+        }
+        return Ok(asked);
     }
-    let hidden = |asked: &&prompts::Asked| {
+    let since = args.since.and_then(|since| SystemTime::now().checked_sub(since)).unwrap_or(SystemTime::UNIX_EPOCH);
+    let (asked, unfit) = prompts::from_ledger(args.ledger.as_deref().unwrap_or(Path::new("")), since)?;
+    if unfit > 0 {
+        note(&format!("{unfit} chats carry more than text, or none, and are left out"));
+    }
+    Ok(asked)
+}
+
+/// The prompts, with how each is graded.
+fn planned(args: &Args, rules: &Grader, backends: &[Named]) -> Result<Vec<Prompt>, Failure> {
+    let mut asked = source(args)?;
+    let hidden = |asked: &&Asked| {
         let shown = asked.conversation();
         !asked.choices.is_empty() && !asked.choices.iter().any(|choice| shown.contains(choice.trim()))
     };
