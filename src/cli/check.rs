@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::Failure;
 use super::progress;
 use crate::config::{Config, MindFolders};
+use crate::ledger::Store;
 use crate::minds::{Folder, MindStatus, Minds, Refusal, base_faults};
 
 #[derive(Debug, clap::Args)]
@@ -44,13 +45,25 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 fn check(args: &Args) -> Result<(Config, Minds), Vec<String>> {
     let config =
         Config::load(&args.config).map_err(|faults| [vec![faults.to_string()], models(&faults.minds)].concat())?;
-    let faults = models(&config.mind_folders());
+    let mut faults = models(&config.mind_folders());
+    faults.extend(ledger(&config));
     if !faults.is_empty() {
         return Err(faults);
     }
     // Last, because it takes longest: every mind answers once.
     let minds = Minds::load(&config).map_err(|fault| vec![fault.to_string()])?;
     Ok((config, minds))
+}
+
+/// Why the ledger could not be kept. Makes no file.
+fn ledger(config: &Config) -> Option<String> {
+    let path = &config.ledger.as_ref()?.path;
+    let told = |error: String| Some(format!("ledger.path = {:?}: {error}", path.display().to_string()));
+    if path.exists() {
+        return Store::open_existing(path).err().and_then(|error| told(error.to_string()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.filter(|folder| !folder.is_dir()).and_then(|folder| told(format!("there is no folder {}", folder.display())))
 }
 
 /// What works, but not as it was wished.

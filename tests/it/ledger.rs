@@ -193,3 +193,23 @@ fn nothing_to_read_is_one_clear_line() {
     assert_eq!(output.status.code(), Some(78));
     assert!(crate::cli::stderr(&output).contains("has no [ledger]: nothing is kept"));
 }
+
+#[test]
+fn a_ledger_that_cannot_be_kept_is_found_before_it_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let letter = folder.path().join("letter.db");
+    std::fs::write(&letter, "no ledger, but a letter that goes on for a while and says nothing").unwrap();
+    for (path, says) in [
+        (folder.path().join("none/ledger.db"), "there is no folder"),
+        (letter, "file is not a database"),
+        (folder.path().to_owned(), "there is no ledger"),
+    ] {
+        let toml =
+            "[backends.a]\nbase_url = \"http://127.0.0.1:1/v1\"\n[[routes]]\nname = \"r\"\ncandidates = [\"a\"]\n";
+        let config = crate::cli::config(&format!("{toml}[ledger]\npath = {:?}\n", path.display().to_string()));
+        let output = mom(&["check", "--config", config.path().to_str().unwrap()], "");
+        let told = crate::cli::stderr(&output);
+        assert_eq!(output.status.code(), Some(78), "{told}");
+        assert!(told.contains("ledger.path") && told.contains(says), "{told}");
+    }
+}
