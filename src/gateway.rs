@@ -22,6 +22,7 @@ pub mod conversations;
 pub mod feedback;
 pub mod lately;
 pub mod learning;
+pub mod replay;
 
 pub use consider::Considered;
 use conversations::Conversations;

@@ -12,11 +12,13 @@ use std::time::{Duration, SystemTime};
 
 mod budget;
 mod lessons;
+mod logged;
 mod store;
 mod summary;
 
 pub use budget::{Budgets, Now, Over, Reservation, Standing};
 pub use lessons::Lesson;
+pub use logged::{Logged, Window};
 pub use store::{LedgerError, Store};
 pub use summary::{By, Line, Summary, csv, jsonl};
 

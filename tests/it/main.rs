@@ -30,6 +30,7 @@ mod learning;
 mod ledger;
 mod outcomes;
 mod providers;
+mod replay;
 mod resilience;
 mod routing;
 mod sticky;
