@@ -278,3 +278,52 @@ async fn what_cannot_be_replayed_is_one_clear_line() {
     locking.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM gaps; COMMIT;").unwrap();
     assert!(said(&["--config", &config], 1).ends_with("ledger.db: database is locked"));
 }
+
+#[tokio::test]
+async fn the_knob_turns_on_logged_requests_and_says_what_it_rests_on() {
+    let place = Place::new().await;
+    let toml = place.toml(&main_route("min_quality = 0.65"));
+    place.log(&toml, &all_texts()).await;
+    let config = place.write("config.toml", &toml);
+    let ledger = place.ledger();
+    let knob = |arguments: &[&str]| {
+        let all = [
+            "calibrate",
+            "knob",
+            "--config",
+            &config,
+            "--ledger",
+            ledger.to_str().unwrap(),
+            "--quality-of",
+            "dear=0.9",
+        ];
+        mom(&[&all, arguments].concat(), "")
+    };
+    let output = knob(&["--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    assert_eq!((&told["prompts"], &told["left_out"]), (&9.into(), &0.into()), "{told}");
+    assert_eq!(told["outcomes"], json!({"heard": 0, "foreseen": 18, "rests_on_the_predictor": true}));
+    // The same tokens at each price.
+    near(&told["always"]["dear"]["usd_per_1k_requests"], 1e3 * price(DEAR, 1000.0, 100.0));
+    let before = told["always"]["dear"]["quality"].as_f64().unwrap();
+    let open = Connection::open(&ledger).unwrap();
+    let sql = "INSERT INTO feedback SELECT request_id, at, 'client', 0.0, NULL FROM requests WHERE backend = 'dear'";
+    assert_eq!(open.execute(sql, []).unwrap(), 3);
+    let output = knob(&["--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    assert_eq!(told["outcomes"]["heard"], 3);
+    assert!(told["always"]["dear"]["quality"].as_f64().unwrap() < before, "{told}");
+    let text = String::from_utf8(knob(&[]).stdout).unwrap();
+    assert!(
+        text.contains("3 outcomes heard from clients, 15 foreseen") && text.contains("fewer than 100 answers"),
+        "{text}"
+    );
+    let output = knob(&["--route", "nowhere"]);
+    assert!(stderr(&output).contains("there is no such route"));
+    let told = place.replay(&place.toml(&main_route("min_quality = 0.1")), &[]);
+    assert_eq!(
+        told["moves"][0]["feedback"],
+        json!({"requests": 3, "mean": 0.0}),
+        "of answers that would be others: {told}"
+    );
+}
