@@ -23,6 +23,7 @@ pub mod feedback;
 pub mod lately;
 pub mod learning;
 pub mod replay;
+mod shadow;
 
 pub use consider::Considered;
 use conversations::Conversations;

@@ -33,6 +33,7 @@ mod providers;
 mod replay;
 mod resilience;
 mod routing;
+mod shadow;
 mod sticky;
 mod storm;
 mod streams;
