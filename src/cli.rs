@@ -23,6 +23,7 @@ mod lines;
 mod models;
 mod outcomes;
 mod progress;
+mod replay;
 mod route;
 mod rows;
 mod serve;
@@ -68,6 +69,8 @@ enum Command {
     Outcomes(outcomes::Args),
     /// What requests cost, and what they would have cost; export.
     Ledger(ledger::Args),
+    /// What another configuration would have done with logged requests: costs, quality, and which traffic moves.
+    Replay(replay::Args),
     /// List and verify the minds on disk; import others.
     Models(models::Args),
     /// Measure this machine.
@@ -121,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(args),
         Command::Outcomes(args) => outcomes::run(args),
         Command::Ledger(args) => ledger::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Models(args) => models::run(args),
         Command::Bench(args) => bench::run(args),
         Command::DemoBackend(args) => demo_backend::run(args),

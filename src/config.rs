@@ -24,6 +24,7 @@ mod mind;
 mod place;
 mod quality;
 mod secret;
+mod shadow;
 mod units;
 mod validate;
 
@@ -38,6 +39,7 @@ pub use ledger::Ledger;
 pub use mind::{Explain, FORESEES, Mind, OnError, Provider, flash, shipped};
 pub use quality::{Quality, QualityTable};
 pub use secret::{ApiKey, KeyDigest, Secret};
+pub use shadow::Shadow;
 pub use units::{OneOrMany, parse_duration};
 
 /// Name of a `[backends.NAME]` section.
@@ -81,6 +83,9 @@ pub struct Config {
     /// Left out: nothing is kept of requests.
     #[serde(default)]
     pub ledger: Option<Ledger>,
+    /// Left out: nobody decides beside the live policy.
+    #[serde(default)]
+    pub shadow: Option<Shadow>,
     #[serde(default)]
     pub telemetry: Telemetry,
     /// First 12 hex digits of the sha256 of the effective configuration, secrets excluded.

@@ -22,6 +22,8 @@ pub mod conversations;
 pub mod feedback;
 pub mod lately;
 pub mod learning;
+pub mod replay;
+mod shadow;
 
 pub use consider::Considered;
 use conversations::Conversations;

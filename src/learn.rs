@@ -9,5 +9,6 @@ pub mod lessons;
 pub mod ope;
 pub mod outcomes;
 pub mod power;
+pub mod replay;
 pub mod simulation;
 pub mod thresholds;

@@ -12,11 +12,15 @@ use std::time::{Duration, SystemTime};
 
 mod budget;
 mod lessons;
+mod logged;
+mod shadow;
 mod store;
 mod summary;
 
 pub use budget::{Budgets, Now, Over, Reservation, Standing};
 pub use lessons::Lesson;
+pub use logged::{Logged, Window};
+pub use shadow::{Elsewhere, Shadows};
 pub use store::{LedgerError, Store};
 pub use summary::{By, Line, Summary, csv, jsonl};
 

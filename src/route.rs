@@ -17,7 +17,7 @@ mod trace;
 pub use cascade::Cascading;
 pub use consult::asked;
 pub use price::output_tokens;
-pub use select::Candidate;
+pub use select::{Candidate, qualities};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use stick::Conversation;
 pub use trace::{Choice, RouteTaken, Trace};

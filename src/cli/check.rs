@@ -95,8 +95,9 @@ fn models(minds: &MindFolders) -> Vec<String> {
 fn summary(args: &Args, config: &Config) -> String {
     let names = |names: Vec<&String>| names.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let minds = config.minds.values().filter(|mind| mind.enabled).map(|mind| &mind.model).collect();
+    let shadow = config.shadow.as_ref().map(|shadow| format!(" {} decides in its shadow.", shadow.config.display()));
     format!(
-        "{}: ok ({}). Would serve {} on {}, judged by {}, through {} to {}.",
+        "{}: ok ({}). Would serve {} on {}, judged by {}, through {} to {}.{}",
         args.config.display(),
         config.hash,
         names(config.virtual_models.keys().collect()),
@@ -104,5 +105,6 @@ fn summary(args: &Args, config: &Config) -> String {
         names(minds),
         names(config.routes.iter().map(|route| &route.name).collect()),
         names(config.backends.keys().collect()),
+        shadow.unwrap_or_default(),
     )
 }

@@ -13,6 +13,8 @@ use super::Failure;
 use crate::config::{Config, parse_duration};
 use crate::ledger::{By, LedgerError, Line, Store, Summary, csv, jsonl};
 
+mod shadow;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -34,6 +36,9 @@ pub(super) struct Args {
     /// Write every request into this file instead of adding them up: CSV, or JSON lines where its name ends in .jsonl.
     #[arg(long, value_name = "FILE", conflicts_with = "by")]
     export: Option<PathBuf>,
+    /// What the policy of `[shadow]` would have done with the requests that both policies decided.
+    #[arg(long, conflicts_with_all = ["by", "export"])]
+    shadow: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -45,7 +50,8 @@ Examples:
   mom ledger                          all of it
   mom ledger --by backend --since 7d
   mom ledger --by day --json
-  mom ledger --since 30d --export requests.csv";
+  mom ledger --since 30d --export requests.csv
+  mom ledger --shadow --since 7d      what the candidate would have done";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Group {
@@ -88,6 +94,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let since = args.since.and_then(|since| SystemTime::now().checked_sub(since)).unwrap_or(SystemTime::UNIX_EPOCH);
     if let Some(file) = args.export {
         return export(&store, since, &file);
+    }
+    if args.shadow {
+        return shadow::run(&store, since, args.json);
     }
     let summary = store.summary(args.by.map(By::from), since)?;
     let mut out = io::stdout().lock();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use figment::Figment;
 use figment::providers::{Format, Toml};
@@ -13,12 +13,13 @@ use toml_edit::Document;
 use super::extract::{Extracted, extract};
 use super::fault::{Key, Problem, suggest};
 use super::place::{Overrides, Places, line_at};
+use super::shadow;
 use super::validate::{self, Names};
 use super::{AllRoutes, ApiKey, Config, ConfigFaults, Fault, MindFolders, ROLES, Secret, VirtualModel, shipped};
 
 /// Top-level keys: what `MOM_…` variables may begin with. Other variables of that prefix
 /// (`MOM_LOG`, …) are none of the configuration's business.
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 15] = [
     "backends",
     "bases_dir",
     "exemplars",
@@ -31,6 +32,7 @@ const TOP_LEVEL: [&str; 14] = [
     "quality",
     "routes",
     "server",
+    "shadow",
     "telemetry",
     "virtual_models",
 ];
@@ -56,20 +58,25 @@ pub(super) fn variable(name: &str) -> Option<String> {
 impl Config {
     /// Reads and validates `path` with `MOM_…` environment overrides (`MOM_SERVER__LISTEN`).
     pub fn load(path: &Path) -> Result<Self, ConfigFaults> {
+        Self::load_with(path, &ENVIRONMENT, None)
+    }
+
+    /// `live`: what this one is to be the shadow of.
+    fn load_with(path: &Path, environment: &Environment, live: Option<&Self>) -> Result<Self, ConfigFaults> {
         let file = path.display().to_string();
         let one = |line: usize, message: String, suggestion: Option<&str>| {
             let suggestion = suggestion.map(str::to_owned);
             let fault = Fault { source: file.clone(), line, message, suggestion };
             ConfigFaults { path: path.to_owned(), faults: vec![fault], minds: MindFolders::default() }
         };
-        let bytes = std::fs::read(path)
-            .map_err(|error| one(0, format!("cannot be read: {error}"), Some("name another file with --config")))?;
+        let other = if live.is_some() { "name another file in [shadow]" } else { "name another file with --config" };
+        let bytes = std::fs::read(path).map_err(|error| one(0, format!("cannot be read: {error}"), Some(other)))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
             one(line, "not UTF-8".to_owned(), None)
         })?;
-        read(&file, &text, &ENVIRONMENT)
+        read_with(&file, &text, environment, live)
     }
 
     /// Reads and validates a configuration held in memory, without the environment.
@@ -92,6 +99,10 @@ impl Config {
 }
 
 pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<Config, ConfigFaults> {
+    read_with(file, text, environment, None)
+}
+
+fn read_with(file: &str, text: &str, environment: &Environment, live: Option<&Config>) -> Result<Config, ConfigFaults> {
     let syntax = |line: usize, message: &str| {
         let message = format!("not valid TOML: {}", message.trim().replace('\n', ", "));
         let faults = vec![Fault { source: file.to_owned(), line, message, suggestion: None }];
@@ -114,23 +125,49 @@ pub(super) fn read(file: &str, text: &str, environment: &Environment) -> Result<
     let Extracted { mut config, mut problems, repaired } = extract(values);
     if let Some(config) = &mut config {
         config.complete();
+        if live.is_some() {
+            // A shadow has none of its own.
+            config.shadow = None;
+        }
         config.hash = hash;
         config.policy_version = digest(&policy);
         let mut of_meaning = validate::validate(config, &names);
         of_meaning.extend(credentials(config, environment));
+        of_meaning.extend(live.iter().flat_map(|live| shadow::faults(config, live)));
         of_meaning.retain(|problem| !repaired.iter().any(|repaired| repaired.holds(&problem.key)));
         problems.extend(of_meaning);
     }
     let places = Places { file, text, document: &document, variables: &overrides };
     faults.extend(problems.into_iter().map(|problem| places.fault(problem)));
+    faults.sort_by_key(|fault| fault.line);
+    faults.dedup();
+    let of_shadow: Vec<Fault> = config.iter_mut().flat_map(|config| candidate(config, environment)).collect();
+    for fault in of_shadow {
+        // What is wrong with the environment was told before.
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
     match config {
         Some(config) if faults.is_empty() => Ok(config),
         config => {
-            faults.sort_by_key(|fault| fault.line);
-            faults.dedup();
             let minds = config.map(|config| config.mind_folders()).unwrap_or_default();
             Err(ConfigFaults { path: file.into(), faults, minds })
         }
+    }
+}
+
+/// Reads the configuration in the shadow; its faults are those of its own file.
+fn candidate(config: &mut Config, environment: &Environment) -> Vec<Fault> {
+    let Some(path) = config.shadow.as_ref().map(|shadow| shadow.config.clone()) else { return Vec::new() };
+    match Config::load_with(&path, environment, Some(config)) {
+        Ok(policy) => {
+            if let Some(shadow) = &mut config.shadow {
+                shadow.policy = Some(Arc::new(policy));
+            }
+            Vec::new()
+        }
+        Err(faults) => faults.faults,
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn validate(config: &Config, names: &Names) -> Vec<Problem> {
     checks.keys();
     checks.budgets();
     checks.ledger();
+    checks.shadow();
     checks.telemetry();
     checks.problems
 }
@@ -317,6 +318,13 @@ impl Checks<'_> {
             self.unknown(key.and("premium"), "backend", premium, self.config.backends.keys().map(String::as_str));
         }
         self.positive(&key, &[("keep", ledger.keep.is_zero())]);
+    }
+
+    fn shadow(&mut self) {
+        if self.config.shadow.is_some() && self.config.ledger.is_none() {
+            let example = "add [ledger] with path = \"ledger.db\"";
+            self.fail_and_say(Key::of(&["shadow"]), "what a shadow decides is written into the ledger only", example);
+        }
     }
 
     fn telemetry(&mut self) {

@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 
 use super::conversations::Reader;
 use super::learning::Learning;
+use super::shadow;
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
 use crate::minds::quality::structure;
 use crate::minds::{Input, Judgement, Later, Minds, verdicts_json};
 use crate::openai::View;
 use crate::route::{self, Availability, Decision, Features, Held, Offer, Snapshot, Target, Trace};
-use crate::telemetry::Seen;
+use crate::telemetry::{Seen, Shadow};
 
 /// What the gateway thinks of a request.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Considered {
     pub later: Vec<Later>,
     /// What the ledger keeps of it.
     pub seen: Option<Seen>,
+    /// What the policy in the shadow would have done.
+    pub shadow: Option<Result<Shadow, shadow::Failed>>,
 }
 
 /// What is true as a request arrives, beside its body.
@@ -96,7 +99,9 @@ pub async fn consider(config: &Config, minds: &Minds, view: &mut View<'_>, momen
     let took = started.elapsed();
     let keeps = config.ledger.as_ref().is_some_and(|ledger| ledger.features);
     let seen = keeps.then(|| seen(config, &features, &judgement, &offers, &input));
-    Some(Considered { judgement, enforcement, decision, took, later, seen })
+    // Last, and for the ledger alone.
+    let shadow = decision.as_ref().and_then(|_| shadow::decide(config, &features, &judgement, moment.availability));
+    Some(Considered { judgement, enforcement, decision, took, later, seen, shadow })
 }
 
 /// What a backend may still know of a conversation.

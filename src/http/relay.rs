@@ -113,6 +113,7 @@ async fn relay(
     gateway.expect_feedback(&record.request_id, record.key.as_deref());
     signs(gateway, record, endpoint, recalled.asked_before);
     record.seen = considered.seen.take();
+    record.shadowed(considered.shadow.take());
     if config.ledger.as_ref().is_some_and(|ledger| ledger.text) {
         record.text = std::str::from_utf8(&body).ok().map(str::to_owned);
     }

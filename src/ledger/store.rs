@@ -50,9 +50,9 @@ CREATE TABLE features (             -- what another policy needs to decide a req
     snapshot TEXT NOT NULL,
     embedding BLOB,                 -- 16-bit floats, little endian
     offers TEXT NOT NULL            -- what could have been chosen
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX features_at ON features (at);
-CREATE TABLE texts (request_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE texts (request_id TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE INDEX texts_at ON texts (at);
 CREATE TABLE shadows (              -- what a second policy would have done
     request_id TEXT PRIMARY KEY,

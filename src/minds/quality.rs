@@ -23,14 +23,14 @@ pub use publish::{About, PublishError};
 use super::load::LoadError;
 use super::manifest::{Folder, Kind};
 use super::{Input, Judgement};
-use crate::config::{Folders, Mind, shipped};
+use crate::config::{Config, Folders, Mind, shipped};
 
 /// The role of such a mind in the configuration.
 pub use crate::config::FORESEES as ROLE;
 
 /// A predictor and the name it goes by.
 #[derive(Debug)]
-pub(super) struct Quality {
+pub struct Quality {
     name: Arc<str>,
     predictor: Predictor,
 }
@@ -64,6 +64,18 @@ impl Quality {
         let path = folder.graph();
         let predictor = Predictor::read(&path).map_err(|error| LoadError::File { path, message: error.to_string() })?;
         Ok(Self { name: name.into(), predictor })
+    }
+
+    /// The mind that foresees under this configuration, without the others; `None` where none does.
+    pub fn open(config: &Config) -> Result<Option<Self>, LoadError> {
+        let mind = config.minds.get(ROLE).filter(|mind| mind.enabled);
+        mind.map(|mind| Self::load(&config.minds, mind, &config.folders(), &mut BTreeMap::new())).transpose()
+    }
+
+    /// The same as when the request came, from what was kept of it.
+    pub fn foresee_again(&self, structure: [f32; STRUCTURE], judgement: &Judgement) -> Option<Foresight> {
+        let features = Features::with(structure, judgement)?;
+        Some(self.predictor.foresee(&features, Arc::clone(&self.name)))
     }
 
     /// What is foreseen for this request; `None` where a mind that it reads gave no verdict.

@@ -5,13 +5,13 @@ use std::cmp::Ordering;
 
 use serde::{Serialize, Serializer};
 
-use crate::config::{Backend, BackendName, Capability, Policy, Prefer, Quality, QualityTable};
+use crate::config::{Backend, BackendName, Capability, Config, Policy, Prefer, Quality, QualityTable};
 use crate::minds::quality::Foreseen;
-use crate::minds::{Given, Intent};
+use crate::minds::{Given, Intent, Judgement};
 
 use super::cascade::Course;
 use super::rules::Facts;
-use super::{Availability, Decision, NAMED, Taken, Unable, explain, price, stick};
+use super::{Availability, Decision, Features, NAMED, Taken, Unable, explain, price, stick};
 
 /// One backend that was weighed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -204,6 +204,18 @@ fn foreseen<'a>(facts: &Facts<'a>, name: &str) -> Option<&'a Foreseen> {
 
 fn solves(facts: &Facts<'_>, name: &str) -> Option<f64> {
     facts.judgement.expert()?.p_solve(facts.config.measured_as(name)).map(f64::from)
+}
+
+/// How well each of these backends would answer, all by one source; `None` where nobody knows.
+pub fn qualities(
+    config: &Config,
+    features: &Features<'_>,
+    judgement: &Judgement,
+    names: &[BackendName],
+) -> Vec<Option<f64>> {
+    let facts = Facts { config, features, judgement };
+    let source = Source::of(&facts, names, &Policy::default());
+    names.iter().map(|name| source.predict(&facts, name)).collect()
 }
 
 /// Predicts one backend's quality and cost for this request, and whether it is able at all.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Features, Held};
 use crate::config::{CATEGORIES, Config, When};
-use crate::minds::{Embedding, Expert, Given, Harm, Intent, Jailbreak, Judgement, Opined, Opinion, Span, Unavailable};
+use crate::minds::{
+    Embedding, Expert, Given, Harm, Intent, Jailbreak, Judgement, MindNames, Opined, Opinion, Span, Unavailable,
+};
 
 /// What [`decide`](super::decide) needs to know of a request, owned.
 #[derive(Clone, Debug)]
@@ -76,6 +78,7 @@ impl Snapshot {
     /// As JSON, and the embedding in 16-bit floats, little endian.
     pub fn keep(&self) -> (String, Option<Vec<u8>>) {
         let judgement = &self.judgement;
+        let names = &judgement.names;
         let wire = Wire {
             model: self.model.clone(),
             prompt_tokens: self.prompt_tokens,
@@ -86,6 +89,7 @@ impl Snapshot {
             json_schema: self.json_schema,
             headers: pairs(&self.headers),
             held: self.held.clone(),
+            minds: [&names.intent, &names.jailbreak, &names.pii, &names.embedding].map(ToString::to_string),
             intent: said(&judgement.intent, IntentWire::of),
             jailbreak: said(&judgement.jailbreak, |verdict| (verdict.score, verdict.threshold)),
             harm: said(&judgement.harm, |verdict| (verdict.score, verdict.threshold)),
@@ -108,6 +112,8 @@ impl Snapshot {
             .map(|bytes| f16::from_le_bytes(*bytes).to_f32())
             .collect();
         let mut judgement = Judgement::unread(wire.prompt_tokens);
+        let [intent, jailbreak, pii, embedding] = wire.minds.map(Arc::from);
+        judgement.names = MindNames { intent, jailbreak, pii, embedding };
         judgement.intent = heard(wire.intent, IntentWire::into_intent)?;
         judgement.jailbreak =
             heard(wire.jailbreak, |(score, threshold)| Jailbreak { score, threshold, source: None, span: None })?;
@@ -171,6 +177,9 @@ struct Wire {
     headers: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held: Option<(String, u64)>,
+    /// Who read it: brain, jailbreak, PII and similarity. Empty where that was not kept.
+    #[serde(default)]
+    minds: [String; 4],
     intent: Said<IntentWire>,
     /// Score and threshold.
     jailbreak: Said<(f32, f32)>,

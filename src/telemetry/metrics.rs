@@ -41,6 +41,7 @@ pub struct Metrics {
     pub budget_reserved_usd: Family<KeyLabel, Usd>,
     pub budget_over: Family<BudgetLabels, Counter>,
     pub cascades: Family<CascadeLabels, Counter>,
+    pub shadow_decisions: Family<ShadowLabels, Counter>,
     pub in_flight: Gauge,
     pub breaker_open: Family<BackendLabel, Gauge>,
     pub mind_queue_depth: Gauge,
@@ -112,6 +113,12 @@ pub struct CascadeLabels {
     pub why: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ShadowLabels {
+    /// `agrees`, `differs` or `failed`.
+    pub outcome: &'static str,
+}
+
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
@@ -137,6 +144,7 @@ impl Metrics {
             budget_reserved_usd: Family::default(),
             budget_over: Family::default(),
             cascades: Family::default(),
+            shadow_decisions: Family::default(),
             in_flight: Gauge::default(),
             breaker_open: Family::default(),
             mind_queue_depth: Gauge::default(),
@@ -168,6 +176,12 @@ impl Metrics {
         );
         registry.register("budget_over", "Requests beyond a key's budget", self.budget_over.clone());
         registry.register("cascades", "What became of first answers", self.cascades.clone());
+        let shadows = self.shadow_decisions.clone();
+        registry.register(
+            "shadow_decisions",
+            "What the policy in the shadow would have done, beside the live one",
+            shadows,
+        );
         registry.register("requests_in_flight", "Requests now running, streams included", self.in_flight.clone());
         registry.register("breaker_open", "1 while a backend's circuit breaker is open", self.breaker_open.clone());
         registry.register("mind_queue_depth", "Requests the minds have yet to answer", self.mind_queue_depth.clone());

@@ -8,8 +8,8 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use super::metrics::{
-    BackendLabel, CascadeLabels, GuardLabels, Metrics, RequestLabels, TokenLabels, UnavailableLabels, UpstreamLabels,
-    VerdictLabels,
+    BackendLabel, CascadeLabels, GuardLabels, Metrics, RequestLabels, ShadowLabels, TokenLabels, UnavailableLabels,
+    UpstreamLabels, VerdictLabels,
 };
 use super::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 use crate::config::Price;
@@ -230,6 +230,18 @@ impl Record {
     pub fn guard(&self, guard: &str, action: &str) {
         let labels = GuardLabels { guard: guard.to_owned(), action: action.to_owned() };
         self.metrics.guard_actions.get_or_create(&labels).inc();
+    }
+
+    /// Counts what a second policy would have done, and keeps it for the ledger; an error: it broke down.
+    pub fn shadowed<E>(&mut self, shadow: Option<Result<Shadow, E>>) {
+        let Some(shadow) = shadow else { return };
+        let outcome = match &shadow {
+            Ok(shadow) if shadow.backend == self.chosen => "agrees",
+            Ok(_) => "differs",
+            Err(_) => "failed",
+        };
+        self.metrics.shadow_decisions.get_or_create(&ShadowLabels { outcome }).inc();
+        self.shadow = shadow.ok();
     }
 
     /// A try begins: from here on this is the backend that the request waits for.

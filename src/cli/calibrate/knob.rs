@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ArgGroup;
 use http::HeaderMap;
@@ -13,17 +15,29 @@ use serde_json::{Value, json};
 use super::super::Failure;
 use super::super::judging::{self, Choice};
 use super::super::outcomes::{self, prompts};
-use crate::config::{Config, Policy, Route};
+use super::super::replay::window;
+use crate::config::{Config, Policy, Route, parse_duration};
 use crate::learn::knob::{self, Advice, Floor, Measured, Offer, Place, Prompt, Target};
 use crate::minds::{Input, Judgement, Part, spelled};
 use crate::route::{self, Availability, Candidate, Features};
+
+mod logged;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("target").required(true))]
 pub(super) struct Args {
     /// Outcomes: JSON lines, `.gz` too; several files count together.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "ledger", num_args = 1.., value_name = "FILE")]
     data: Vec<PathBuf>,
+    /// Logged requests of the route instead, with what clients said of their answers.
+    #[arg(long, conflicts_with = "data", value_name = "FILE")]
+    ledger: Option<PathBuf>,
+    /// How far back in the ledger: 24h, 7d, ….
+    #[arg(long, requires = "ledger", value_name = "TIME", value_parser = parse_duration)]
+    since: Option<Duration>,
+    /// The newest so many of the ledger.
+    #[arg(long, requires = "ledger", default_value = "10000", value_name = "N")]
+    limit: NonZero<usize>,
     /// The configuration whose backends are chosen among.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -47,17 +61,25 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Answers with feedback from which on a curve is not the predictor's word alone.
+const ENOUGH: usize = 100;
+
 const EXAMPLES: &str = "\
 Each line of FILE is {\"id\", \"prompt\", \"outcomes\": {MODEL: 0..1}}; costs are `cost_usd` {MODEL: USD} where given, else
 the backend's price for the prompt's tokens and `output_tokens` (or `output_chars`, or as many as are foreseen). A
 backend is found by `measured_as`, else by `model`. Prompts without an outcome of some candidate are left out.
+
+With --ledger the prompts are logged requests (`ledger.features`): costs are their tokens at each backend's price, and an
+outcome is the mean of clients' feedback on the answer, else what is foreseen. The curve is a foreseen one then, and the
+answer says how many outcomes were heard.
 
 Use prompts that [minds.quality] was not fitted on. The floor is chosen on all of them; what it comes to is told for
 halves that it was not chosen on, with 95 % bootstrap intervals.
 
 Examples:
   mom calibrate knob --config config.toml --data ours.jsonl --quality-of premium=0.95 --picture curve.svg
-  mom calibrate knob --config config.toml --data ours.jsonl --max-usd-per-1k-requests 2.0";
+  mom calibrate knob --config config.toml --data ours.jsonl --max-usd-per-1k-requests 2.0
+  mom calibrate knob --config config.toml --ledger ledger.db --since 7d --quality-of premium=0.95";
 
 fn share(text: &str) -> Result<(String, f64), String> {
     let parsed = text.split_once('=').and_then(|(name, share)| Some((name.to_owned(), share.parse().ok()?)));
@@ -91,26 +113,15 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(free) = names.iter().find(|name| config.backends[*name].price.output <= 0.0) {
         writeln!(io::stderr().lock(), "note: {free} costs nothing; every prompt that it may answer goes there")?;
     }
-    let mut read = Vec::new();
-    for file in &args.data {
-        read.extend(prompts(file)?);
-    }
-    let total = read.len();
     let only = Route { when: None, policy: Policy::default(), cascade: None, ..route.clone() };
     let alone = Config { routes: vec![only], ..config };
-    let minds = Choice::new(Some(&args.config))?.load()?;
-    let measured = judging::runtime()?.block_on(judging::each(read, "prompts", |prompt| {
-        let (minds, alone, names) = (&minds, &alone, &names);
-        async move {
-            let input = Arc::new(Input { parts: vec![Part::alone(prompt.text.as_str())], not_text: false });
-            offers(alone, names, &prompt, &minds.judge(input).await)
-        }
-    }));
-    let measured: Vec<Prompt> = measured.into_iter().flatten().collect();
-    let none = || {
-        let names = names.iter().map(|name| alone.measured_as(name)).collect::<Vec<_>>().join(", ");
-        Failure::new(format!("none of {total} prompts has a foreseen quality and an outcome of each of {names}"))
+    let models = names.iter().map(|name| alone.measured_as(name)).collect::<Vec<_>>().join(", ");
+    let Known { prompts: measured, total, heard } = match &args.ledger {
+        Some(path) => logged::prompts(path, &window(args.since, None, Some(args.limit)), alone, &names)?,
+        None => judged(&args, &alone, &names)?,
     };
+    let none =
+        || Failure::new(format!("none of {total} prompts has a foreseen quality and an outcome of each of {models}"));
     let advice = knob::advise(&measured, target).ok_or_else(none)?;
     let (fixed, oracle, curve) = (knob::fixed(&measured), knob::oracle(&measured), knob::curve(&measured, &advice));
     if fixed[advice.premium].cost <= 0.0 {
@@ -124,7 +135,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         let svg = knob::svg(&title, &names, &fixed, oracle, &curve, &advice);
         fs::write(path, svg).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     }
-    let answer = Answer { names, used: measured.len(), left_out: total - measured.len(), fixed, oracle, curve, advice };
+    let (used, left_out) = (measured.len(), total - measured.len());
+    let answer = Answer { names, used, left_out, heard, fixed, oracle, curve, advice };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", answer.json())?;
@@ -135,6 +147,34 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(_) => Ok(ExitCode::SUCCESS),
         None => Err(Failure::new("no floor reaches the target on these prompts")),
     }
+}
+
+/// What there is to choose on.
+#[derive(Default)]
+struct Known {
+    prompts: Vec<Prompt>,
+    /// Those that were left out are among them.
+    total: usize,
+    /// Of a ledger's: clients said how good the answer was.
+    heard: Option<usize>,
+}
+
+/// Prompts of files with outcomes, judged here.
+fn judged(args: &Args, alone: &Config, names: &[String]) -> Result<Known, Failure> {
+    let mut read = Vec::new();
+    for file in &args.data {
+        read.extend(prompts(file)?);
+    }
+    let total = read.len();
+    let minds = Choice::new(Some(&args.config))?.load()?;
+    let measured = judging::runtime()?.block_on(judging::each(read, "prompts", |prompt| {
+        let minds = &minds;
+        async move {
+            let input = Arc::new(Input { parts: vec![Part::alone(prompt.text.as_str())], not_text: false });
+            offers(alone, names, &prompt, &minds.judge(input).await)
+        }
+    }));
+    Ok(Known { prompts: measured.into_iter().flatten().collect(), total, heard: None })
 }
 
 /// What each candidate is foreseen to do and did; `None` where one of them is unknown.
@@ -174,6 +214,7 @@ struct Answer {
     names: Vec<String>,
     used: usize,
     left_out: usize,
+    heard: Option<usize>,
     fixed: Vec<Place>,
     oracle: Place,
     curve: Vec<knob::Point>,
@@ -183,7 +224,15 @@ struct Answer {
 impl Answer {
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let advice = &self.advice;
-        writeln!(out, "{} prompts, {} left out\n", self.used, self.left_out)?;
+        writeln!(out, "{} prompts, {} left out", self.used, self.left_out)?;
+        if let Some(heard) = self.heard {
+            let foreseen = self.used * self.names.len() - heard;
+            writeln!(out, "{heard} outcomes heard from clients, {foreseen} foreseen: this is a foreseen curve")?;
+        }
+        if self.heard.is_some_and(|heard| heard < ENOUGH) {
+            writeln!(out, "fewer than {ENOUGH} answers have feedback: the target rests on the predictor's word")?;
+        }
+        writeln!(out)?;
         writeln!(out, "{:<28} {:>12} {:>9}", "", "USD/1,000", "QUALITY")?;
         let mut row = |name: &str, at: Place| writeln!(out, "{name:<28} {:>12.4} {:>9.4}", at.cost * 1e3, at.quality);
         for (name, at) in self.names.iter().zip(&self.fixed) {
@@ -242,8 +291,12 @@ impl Answer {
             }
             at
         });
+        let outcomes = self.heard.map(|heard| {
+            let foreseen = self.used * self.names.len() - heard;
+            json!({"heard": heard, "foreseen": foreseen, "rests_on_the_predictor": heard < ENOUGH})
+        });
         json!({
-            "prompts": self.used, "left_out": self.left_out, "policy": advice.floor.map(|floor| self.policy(floor)),
+            "prompts": self.used, "left_out": self.left_out, "outcomes": outcomes, "policy": advice.floor.map(|floor| self.policy(floor)),
             "premium": self.names[advice.premium], "usd_per_request": measured(advice.cost),
             "quality": measured(advice.quality), "of_premium_quality": measured(advice.of_premium),
             "saving": measured(advice.saving), "over_blind_mix": measured(advice.over_blind_mix),
