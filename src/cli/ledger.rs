@@ -13,6 +13,7 @@ use super::Failure;
 use crate::config::{Config, parse_duration};
 use crate::ledger::{By, LedgerError, Line, Store, Summary, csv, jsonl};
 
+mod learning;
 mod shadow;
 
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,9 @@ pub(super) struct Args {
     /// What the policy of `[shadow]` would have done with the requests that both policies decided.
     #[arg(long, conflicts_with_all = ["by", "export"])]
     shadow: bool,
+    /// What was heard of answers, what routes that learn have made of it, and whether they act on it.
+    #[arg(long, conflicts_with_all = ["by", "export", "shadow"])]
+    learning: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -51,7 +55,8 @@ Examples:
   mom ledger --by backend --since 7d
   mom ledger --by day --json
   mom ledger --since 30d --export requests.csv
-  mom ledger --shadow --since 7d      what the candidate would have done";
+  mom ledger --shadow --since 7d      what the candidate would have done
+  mom ledger --learning               whether routes act on feedback, and why";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Group {
@@ -97,6 +102,10 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     if args.shadow {
         return shadow::run(&store, since, args.json);
+    }
+    if args.learning {
+        learning::run(&mut io::stdout().lock(), &store, since, args.json)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let summary = store.summary(args.by.map(By::from), since)?;
     let mut out = io::stdout().lock();

@@ -69,6 +69,14 @@ impl Store {
         Ok(texts.collect::<Result<_, _>>()?)
     }
 
+    /// Sources of feedback since then: how often, and the mean score.
+    pub fn feedback_by_source(&self, since: SystemTime) -> Result<Vec<(String, i64, f64)>, LedgerError> {
+        let sql = "SELECT source, count(*), avg(score) FROM feedback WHERE at >= ?1 GROUP BY 1 ORDER BY 1";
+        let mut query = self.connection.prepare(sql)?;
+        let sources = query.query_map([millis(since)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(sources.collect::<Result<_, _>>()?)
+    }
+
     /// Grows with every piece of feedback.
     pub fn heard(&self) -> Result<i64, LedgerError> {
         Ok(self.connection.query_row("SELECT coalesce(max(rowid), 0) FROM feedback", [], |row| row.get(0))?)

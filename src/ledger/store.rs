@@ -166,6 +166,13 @@ impl Store {
         Ok(query.query_map([name], |row| row.get(0))?.next().transpose()?)
     }
 
+    /// All states whose names begin so.
+    pub fn states(&self, prefix: &str) -> Result<Vec<(String, String)>, LedgerError> {
+        let mut query = self.connection.prepare("SELECT name, json FROM states ORDER BY name")?;
+        let all = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().filter(|(name, _): &(String, String)| name.starts_with(prefix)).collect())
+    }
+
     /// Whose request this is: a key's name, or nobody's in particular. `None`: there is no such request.
     pub fn asked_by(&self, request_id: &str) -> Result<Option<Option<String>>, LedgerError> {
         let mut query = self.connection.prepare("SELECT key FROM requests WHERE request_id = ?1")?;

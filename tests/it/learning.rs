@@ -73,6 +73,16 @@ async fn it_explores_learns_proves_it_and_only_then_acts() {
     let mut propensities: Vec<&str> = propensities.split(',').collect();
     propensities.sort_unstable();
     assert_eq!(propensities, ["0.1", "0.9"]);
+    let path = folder.path().join("ledger.db");
+    let told = |more: &[&str]| {
+        let output = crate::cli::mom(&[&["ledger", "--learning", "--path", path.to_str().unwrap()], more].concat(), "");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(told(&[]).contains("route all acts on what it has learnt"), "{}", told(&[]));
+    let told: Value = serde_json::from_str(&told(&["--json"])).unwrap();
+    assert_eq!(told["routes"]["all"], state["standing"]);
+    assert!(told["feedback"]["client"]["n"].as_u64().unwrap() > 200, "{told}");
     // It survives a restart, but not another configuration.
     let again = Mom::start(&config(&upstream, folder.path(), learns)).await;
     assert_eq!(post(again.public, "/v1/route", question(7)).await.json()["choice"]["backend"], "dear");
