@@ -207,7 +207,7 @@ fn source(args: &Args) -> Result<Vec<Asked>, Failure> {
         return Ok(asked);
     }
     let since = args.since.and_then(|since| SystemTime::now().checked_sub(since)).unwrap_or(SystemTime::UNIX_EPOCH);
-    let (asked, unfit) = prompts::from_ledger(args.ledger.as_deref().unwrap_or(Path::new("")), since)?;
+    let (asked, unfit) = prompts::from_ledger(args.ledger.as_deref().unwrap_or_else(|| Path::new("")), since)?;
     if unfit > 0 {
         note(&format!("{unfit} chats carry more than text, or none, and are left out"));
     }
