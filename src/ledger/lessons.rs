@@ -28,7 +28,7 @@ pub struct Lesson {
 }
 
 impl Store {
-    /// The newest `most` requests of a route, oldest first.
+    /// The newest `most` requests of a route that a backend was asked, oldest first.
     pub fn lessons(&self, route: &str, most: usize) -> Result<Vec<Lesson>, LedgerError> {
         let mut query = self.connection.prepare(
             "SELECT r.request_id, r.policy_version, r.backend, r.chosen, r.propensity, r.reasons, f.snapshot, f.offers,
@@ -36,7 +36,7 @@ impl Store {
                      ORDER BY rowid DESC LIMIT 1),
                     EXISTS (SELECT 1 FROM feedback WHERE request_id = r.request_id AND source <> 'client')
              FROM requests r JOIN features f ON f.request_id = r.request_id
-             WHERE r.route = ?1 AND r.chosen <> '' AND r.propensity > 0
+             WHERE r.route = ?1 AND r.chosen <> '' AND r.backend <> '' AND r.propensity > 0
              ORDER BY r.at DESC, r.request_id DESC LIMIT ?2",
         )?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);

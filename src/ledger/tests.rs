@@ -204,6 +204,7 @@ fn lessons_are_requests_with_what_was_heard_of_them() {
     ["a", "b", "c"].iter().zip(0..).for_each(|(id, at)| ledger.book().enter(note(lesson(id, at))));
     ledger.book().enter(note(Entry { route: "other".to_owned(), ..lesson("d", 3) }));
     ledger.book().enter(note(Entry { seen: None, ..lesson("e", 4) }));
+    ledger.book().enter(note(Entry { backend: String::new(), ..lesson("refused", 5) }));
     for (id, source, score) in [("a", "client", 0.5), ("b", "error", 0.0), ("a", "client", 0.75), ("d", "client", 1.0)]
     {
         let (at, request_id) = (millis(now), id.to_owned());

@@ -201,11 +201,13 @@ impl Record {
         }
     }
 
-    /// Whether the backend that was chosen gave no whole answer.
+    /// Whether the backend that was chosen gave no whole answer. Where nobody was asked (a budget is used up, all are
+    /// busy) it says nothing of anybody.
     fn failed(&self, status: u16) -> bool {
-        let another = !self.chosen.is_empty() && self.chosen != self.backend;
-        let answered = !self.backend.is_empty() && !another;
-        another || (answered && (self.end == End::Cut || (500..600).contains(&status)))
+        if self.backend.is_empty() || self.chosen.is_empty() {
+            return false;
+        }
+        self.chosen != self.backend || self.end == End::Cut || (500..600).contains(&status)
     }
 
     pub fn elapsed(&self) -> Duration {

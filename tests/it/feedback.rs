@@ -124,3 +124,18 @@ async fn failures_and_the_same_again_are_signs_where_a_route_learns() {
     };
     assert_eq!((of("chosen"), of("backend")), ("good".to_owned(), "spare".to_owned()));
 }
+
+#[tokio::test]
+async fn a_request_that_nobody_was_asked_says_nothing_of_a_backend() {
+    let upstream = Upstream::always(vec![hello()]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let digest = mom::config::KeyDigest::of("ka");
+    let spent = "budget = { usd = 0.000_001, per = \"month\" }";
+    let keys = format!("[keys.a]\nsha256 = \"{digest}\"\n{spent}\n");
+    let gateway = Mom::start(&config(&upstream, folder.path(), &keys)).await;
+    let headers = [("content-type", "application/json"), ("authorization", "Bearer ka")];
+    let refused = request(gateway.public, "POST", "/v1/chat/completions", &headers, ask("auto").as_bytes()).await;
+    assert_eq!((refused.status(), refused.code()), (429, "budget_exceeded".to_owned()));
+    gateway.shutdown().await;
+    assert_eq!(heard(folder.path()), []);
+}
