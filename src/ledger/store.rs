@@ -43,7 +43,7 @@ const SECOND: &str = "
 ALTER TABLE requests ADD COLUMN chosen TEXT NOT NULL DEFAULT '';  -- by the policy; another backend may have answered
 ALTER TABLE requests ADD COLUMN code TEXT;                        -- of an error that the gateway answered with
 ALTER TABLE requests ADD COLUMN discarded_usd REAL;               -- part of cost_usd: for answers that nobody was shown
-CREATE INDEX requests_key ON requests (key, at);
+CREATE INDEX requests_route ON requests (route, at);
 CREATE TABLE features (             -- what another policy needs to decide a request again; no text
     request_id TEXT PRIMARY KEY,
     at INTEGER NOT NULL,
