@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+use tokio::time::Instant;
 
 use crate::telemetry::{Entry, Feedback, Note, millis};
 
@@ -77,6 +78,9 @@ CREATE INDEX feedback_at ON feedback (at);
 CREATE TABLE states (name TEXT PRIMARY KEY, at INTEGER NOT NULL, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// How long another process may be at it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Tables whose rows grow old.
 const AGEING: [&str; 6] = ["requests", "gaps", "features", "texts", "shadows", "feedback"];
 
@@ -119,23 +123,19 @@ impl Store {
         let fault = |source| LedgerError::File { path: path.to_owned(), source };
         let connection = Connection::open_with_flags(path, flags).map_err(fault)?;
         let prepared = || {
-            connection.busy_timeout(Duration::from_secs(2))?;
-            connection.pragma_update(None, "journal_mode", "wal")?;
+            connection.busy_timeout(PATIENCE)?;
+            keep_a_log(&connection)?;
             // What is committed outlives the process; only a power cut may take the last transactions.
             connection.pragma_update(None, "synchronous", "normal")?;
-            connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+            match version(&connection)? {
+                VERSION => Ok(VERSION),
+                _ => bring_up_to_date(&connection),
+            }
         };
-        let missing = match prepared().map_err(fault)? {
-            0 => format!("{REQUESTS}{SECOND}"),
-            1 => SECOND.to_owned(),
-            VERSION => String::new(),
-            found => return Err(LedgerError::Version { path: path.to_owned(), found }),
-        };
-        if !missing.is_empty() {
-            let made = format!("BEGIN IMMEDIATE;{missing}PRAGMA user_version = {VERSION};COMMIT;");
-            connection.execute_batch(&made).map_err(fault)?;
+        match prepared().map_err(fault)? {
+            VERSION => Ok(Self { connection }),
+            found => Err(LedgerError::Version { path: path.to_owned(), found }),
         }
-        Ok(Self { connection })
     }
 
     /// All or none of them, and how many before them could not be written.
@@ -188,6 +188,38 @@ impl Store {
         }
         Ok(removed)
     }
+}
+
+/// A new file is changed to that by one process alone; SQLite lets the others not wait for it.
+fn keep_a_log(connection: &Connection) -> rusqlite::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The version that the file then has.
+fn bring_up_to_date(connection: &Connection) -> rusqlite::Result<i64> {
+    // Looked at again where nobody else can write: another process may open the same file at the same time.
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let missing = match version(&transaction)? {
+        0 => [REQUESTS, SECOND].concat(),
+        1 => SECOND.to_owned(),
+        found => return Ok(found),
+    };
+    transaction.execute_batch(&missing)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(VERSION)
 }
 
 fn insert(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {

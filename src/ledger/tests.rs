@@ -242,6 +242,33 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[test]
+fn processes_that_open_a_file_at_once_all_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let path = folder.path().join(format!("{round}.db"));
+        if round % 2 == 0 {
+            let old = Connection::open(&path).unwrap();
+            old.execute_batch(store::REQUESTS).unwrap();
+            old.pragma_update(None, "user_version", 1).unwrap();
+        }
+        let start = std::sync::Barrier::new(8);
+        thread::scope(|scope| {
+            let openers: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        Store::open(&path).map(drop)
+                    })
+                })
+                .collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[test]
 fn a_clock_that_jumps_forth_takes_nothing_away() {
     let calendar = Calendar::new();
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
