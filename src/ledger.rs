@@ -82,7 +82,9 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
     while open || !waiting.is_empty() {
         // Before the last look: what came before the end was asked for is written.
         let last = ending.load(Ordering::Relaxed);
-        open &= collect(arriving, &mut waiting) && !last;
+        let more = collect(arriving, &mut waiting);
+        // As much as a transaction takes: there may be more of it.
+        open &= more && !(last && waiting.len() < TOGETHER);
         let missed = lost.swap(0, Ordering::Relaxed);
         if waiting.is_empty() && missed == 0 {
             continue;
@@ -101,7 +103,7 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
                     tracing::error!(%error, waiting = waiting.len(), "the ledger cannot be written; it is tried again");
                 }
                 failing = true;
-                if !open {
+                if last || !open {
                     tracing::error!(entries = waiting.len(), "the ledger could not be written before the end");
                     return;
                 }
@@ -145,6 +147,10 @@ impl Calendar {
 
 /// Takes what arrives within [`LINGER`] of the first; false when nothing more will.
 fn collect(arriving: &Receiver<Note>, waiting: &mut Vec<Note>) -> bool {
+    // What could not be written keeps its place; what arrives waits where the room is bounded.
+    if waiting.len() >= TOGETHER {
+        return true;
+    }
     match arriving.recv_timeout(LINGER) {
         Ok(note) => waiting.push(note),
         Err(RecvTimeoutError::Timeout) => return true,

@@ -269,6 +269,27 @@ fn processes_that_open_a_file_at_once_all_get_it() {
 }
 
 #[test]
+fn all_that_waits_at_the_end_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let (book, now) = (ledger.book(), SystemTime::now());
+    (0..5 * TOGETHER).for_each(|id| book.enter(note(entry(&id.to_string(), now))));
+    ledger.close();
+    assert_eq!(all(&path).lines[0].requests, 5 * TOGETHER as u64);
+}
+
+#[test]
+fn what_cannot_be_written_does_not_pile_up_beyond_its_bound() {
+    let (notes, arriving) = sync_channel(9);
+    let state = || Note::State { name: "a".to_owned(), json: String::new() };
+    (0..9).for_each(|_| notes.send(state()).unwrap());
+    let mut waiting: Vec<Note> = (0..TOGETHER).map(|_| state()).collect();
+    assert!(collect(&arriving, &mut waiting));
+    assert_eq!((waiting.len(), arriving.try_iter().count()), (TOGETHER, 9));
+}
+
+#[test]
 fn a_clock_that_jumps_forth_takes_nothing_away() {
     let calendar = Calendar::new();
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
