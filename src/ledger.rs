@@ -89,8 +89,12 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
         if waiting.is_empty() && missed == 0 {
             continue;
         }
-        match store.write(&waiting, missed) {
-            Ok(()) => {
+        let written = store.follow().and_then(|anew| store.write(&waiting, missed).map(|()| anew));
+        match written {
+            Ok(anew) => {
+                if anew {
+                    tracing::warn!("the ledger's file was taken away; a new one is written");
+                }
                 waiting.clear();
                 if failing {
                     tracing::info!("the ledger can be written again");

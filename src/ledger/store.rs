@@ -1,5 +1,6 @@
 //! The file: SQLite with a write-ahead log, so that readers and a killed process do no harm.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -103,6 +104,9 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Store {
     pub(super) connection: Connection,
+    path: PathBuf,
+    /// Which file that was when it was opened.
+    file: Option<(u64, u64)>,
 }
 
 impl Store {
@@ -133,9 +137,21 @@ impl Store {
             }
         };
         match prepared().map_err(fault)? {
-            VERSION => Ok(Self { connection }),
+            VERSION => Ok(Self { connection, path: path.to_owned(), file: identity(path) }),
             found => Err(LedgerError::Version { path: path.to_owned(), found }),
         }
+    }
+
+    /// Opens what is at the path now, where that is another file or none: what is written into a deleted file is lost, and
+    /// SQLite says nothing of it. True: it was.
+    pub fn follow(&mut self) -> Result<bool, LedgerError> {
+        let gone = identity(&self.path) != self.file;
+        if gone {
+            // First closed: two that have the same name would share the files beside it.
+            self.connection = Connection::open_in_memory()?;
+            *self = Self::open(&self.path)?;
+        }
+        Ok(gone)
     }
 
     /// All or none of them, and how many before them could not be written.
@@ -201,6 +217,11 @@ fn keep_a_log(connection: &Connection) -> rusqlite::Result<()> {
             done => return done,
         }
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = path.metadata().ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

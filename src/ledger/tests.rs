@@ -290,6 +290,24 @@ fn what_cannot_be_written_does_not_pile_up_beyond_its_bound() {
 }
 
 #[test]
+fn a_file_that_is_taken_away_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    for id in ["a", "b"] {
+        ledger.book().enter(note(entry(id, SystemTime::now())));
+        until(|| path.is_file() && all(&path).lines.first().is_some_and(|line| line.requests == 1));
+        std::fs::remove_file(&path).unwrap();
+    }
+    std::fs::create_dir(&path).unwrap();
+    ledger.book().enter(note(entry("c", SystemTime::now())));
+    thread::sleep(Duration::from_millis(600));
+    std::fs::remove_dir(&path).unwrap();
+    until(|| path.is_file() && all(&path).lines.first().is_some_and(|line| line.requests == 1));
+    ledger.close();
+}
+
+#[test]
 fn a_clock_that_jumps_forth_takes_nothing_away() {
     let calendar = Calendar::new();
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
