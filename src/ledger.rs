@@ -5,7 +5,7 @@
 //! to be given up is counted, and the count stands in the file once it can be written again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -25,7 +25,7 @@ pub use store::{LedgerError, Store};
 pub use summary::{By, Line, Summary, csv, jsonl};
 
 use crate::config;
-use crate::telemetry::{Book, Note};
+use crate::telemetry::{Backlog, Book, Note};
 
 /// How long a note may wait for company.
 const LINGER: Duration = Duration::from_millis(200);
@@ -53,11 +53,11 @@ impl Ledger {
     pub fn open(config: &config::Ledger) -> Result<Self, LedgerError> {
         let store = Store::open(&config.path)?;
         let (notes, arriving) = sync_channel(WAITING);
-        let lost = Arc::new(AtomicU64::new(0));
-        let book = Book { notes, lost: Arc::clone(&lost) };
+        let backlog = Arc::<Backlog>::default();
+        let book = Book { notes, backlog: Arc::clone(&backlog) };
         let ending = Arc::new(AtomicBool::new(false));
         let (keep, end) = (config.keep, Arc::clone(&ending));
-        let work = move || write(store, &arriving, &lost, &end, keep);
+        let work = move || write(store, &arriving, &backlog, &end, keep);
         let writer = thread::Builder::new().name("mom-ledger".to_owned()).spawn(work).map_err(LedgerError::Thread)?;
         Ok(Self { book, ending, writer })
     }
@@ -75,7 +75,7 @@ impl Ledger {
 }
 
 /// Writes until the ledger is closed.
-fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: &AtomicBool, keep: Duration) {
+fn write(mut store: Store, arriving: &Receiver<Note>, backlog: &Backlog, ending: &AtomicBool, keep: Duration) {
     let calendar = Calendar::new();
     let (mut waiting, mut open, mut tidied, mut failing): (Vec<Note>, _, Option<SystemTime>, _) =
         (Vec::new(), true, None, false);
@@ -85,7 +85,7 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
         let more = collect(arriving, &mut waiting);
         // As much as a transaction takes: there may be more of it.
         open &= more && !(last && waiting.len() < TOGETHER);
-        let missed = lost.swap(0, Ordering::Relaxed);
+        let missed = backlog.lost.swap(0, Ordering::Relaxed);
         if waiting.is_empty() && missed == 0 {
             continue;
         }
@@ -95,6 +95,7 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
                 if anew {
                     tracing::warn!("the ledger's file was taken away; a new one is written");
                 }
+                backlog.left(&waiting);
                 waiting.clear();
                 if failing {
                     tracing::info!("the ledger can be written again");
@@ -102,7 +103,7 @@ fn write(mut store: Store, arriving: &Receiver<Note>, lost: &AtomicU64, ending: 
                 failing = false;
             }
             Err(error) => {
-                lost.fetch_add(missed, Ordering::Relaxed);
+                backlog.lost.fetch_add(missed, Ordering::Relaxed);
                 if !failing {
                     tracing::error!(%error, waiting = waiting.len(), "the ledger cannot be written; it is tried again");
                 }

@@ -10,6 +10,7 @@ mod minds;
 mod record;
 
 pub use drift::Scores;
+pub(crate) use entry::Backlog;
 pub use entry::{Book, Entry, Feedback, Note, Seen, Shadow, millis};
 pub use log::{Guard, InitError, init};
 pub use metrics::{BackendLabel, BudgetLabels, KeyLabel, Metrics};

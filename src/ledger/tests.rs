@@ -101,7 +101,7 @@ fn a_locked_file_is_written_when_it_is_free_again_and_the_gap_is_told() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     ledger.book().enter(note(entry("a", SystemTime::now())));
     // As if there had been no room for this many.
-    ledger.book().lost.fetch_add(7, Ordering::Relaxed);
+    ledger.book().backlog.lost.fetch_add(7, Ordering::Relaxed);
     thread::sleep(Duration::from_millis(2600));
     assert_eq!(all(&path).lines, []);
     other.execute_batch("ROLLBACK").unwrap();
@@ -305,6 +305,29 @@ fn a_file_that_is_taken_away_is_made_anew() {
     std::fs::remove_dir(&path).unwrap();
     until(|| path.is_file() && all(&path).lines.first().is_some_and(|line| line.requests == 1));
     ledger.close();
+}
+
+#[test]
+fn texts_that_wait_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = open(&path);
+    let long = |id: &str| note(Entry { text: Some("x".repeat(40 << 20)), ..entry(id, SystemTime::now()) });
+    let kept = |table: &str| {
+        let store = Store::open_existing(&path).unwrap();
+        let ids =
+            format!("SELECT coalesce(group_concat(request_id), '') FROM (SELECT request_id FROM {table} ORDER BY 1)");
+        store.connection.query_row(&ids, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    ["a", "b"].iter().for_each(|id| ledger.book().enter(long(id)));
+    other.execute_batch("ROLLBACK").unwrap();
+    until(|| ledger.book().backlog.texts.load(Ordering::Relaxed) == 0);
+    assert_eq!((kept("requests"), kept("texts")), ("a,b".to_owned(), "a".to_owned()));
+    ledger.book().enter(long("c"));
+    ledger.close();
+    assert_eq!((kept("requests"), kept("texts")), ("a,b,c".to_owned(), "a,c".to_owned()));
 }
 
 #[test]

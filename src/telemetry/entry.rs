@@ -1,8 +1,8 @@
 //! What the ledger is told: requests, and what was heard of them afterwards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::SystemTime;
 
 use crate::openai::Usage;
@@ -94,17 +94,57 @@ pub enum Note {
     },
 }
 
+impl Note {
+    fn text_bytes(&self) -> usize {
+        match self {
+            Self::Request(entry) => entry.text.as_ref().map_or(0, String::len),
+            Self::Feedback(_) | Self::State { .. } => 0,
+        }
+    }
+
+    fn forget_text(&mut self) {
+        if let Self::Request(entry) = self {
+            entry.text = None;
+        }
+    }
+}
+
 /// Where notes go. Never waits: what has no room is counted.
 #[derive(Clone, Debug)]
 pub struct Book {
     pub(crate) notes: SyncSender<Note>,
-    pub(crate) lost: Arc<AtomicU64>,
+    pub(crate) backlog: Arc<Backlog>,
+}
+
+/// What waits, and what had to be given up.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    pub(crate) lost: AtomicU64,
+    /// Bytes of texts.
+    pub(crate) texts: AtomicUsize,
+}
+
+/// Most bytes of texts that wait while nothing can be written. A request beyond that is kept without its text.
+const TEXTS: usize = 64 << 20;
+
+impl Backlog {
+    /// These wait no longer.
+    pub(crate) fn left(&self, notes: &[Note]) {
+        self.texts.fetch_sub(notes.iter().map(Note::text_bytes).sum(), Ordering::Relaxed);
+    }
 }
 
 impl Book {
-    pub fn enter(&self, note: Note) {
-        if self.notes.try_send(note).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+    pub fn enter(&self, mut note: Note) {
+        let Backlog { lost, texts } = &*self.backlog;
+        let bytes = note.text_bytes();
+        if texts.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > TEXTS {
+            texts.fetch_sub(bytes, Ordering::Relaxed);
+            note.forget_text();
+        }
+        if let Err(TrySendError::Full(note) | TrySendError::Disconnected(note)) = self.notes.try_send(note) {
+            lost.fetch_add(1, Ordering::Relaxed);
+            self.backlog.left(&[note]);
         }
     }
 }
