@@ -141,7 +141,7 @@ fn table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         writeln!(out, "{unpriced} answered requests have no known cost")?;
     }
     if summary.lost > 0 {
-        writeln!(out, "{} requests could not be written and are missing", summary.lost)?;
+        writeln!(out, "{} requests or pieces of feedback could not be written and are missing", summary.lost)?;
     }
     Ok(())
 }

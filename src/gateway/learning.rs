@@ -20,9 +20,9 @@ use crate::telemetry::{Book, Note};
 /// Most requests of a route that are learnt from; older ones are forgotten by then.
 const REMEMBERED: usize = 20_000;
 
-/// The question whether acting pays is asked again when there is so much more that speaks: an interval that is looked at
-/// after every word would sooner or later say yes.
-const MORE: f64 = 1.2;
+/// The question whether acting pays is asked again when so much is new, as a share of what spoke the last time: an interval that
+/// is looked at after every word would sooner or later say yes.
+const MORE: f64 = 0.2;
 
 /// All routes that learn.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Standing {
     pub acts: bool,
     /// The configuration that this was proven for.
     pub policy_version: String,
+    /// What had been heard when it was last asked whether acting pays.
+    pub heard: i64,
     /// Requests that were judged, and those of them with a score.
     pub n: usize,
     pub scored: usize,
@@ -161,7 +163,7 @@ impl Learning {
             let lessons = store.lessons(route, REMEMBERED)?;
             let lessons: Vec<Lesson> = lessons.iter().filter_map(|lesson| read(config, lesson)).collect();
             let learned = learn(&lessons, class.worth_usd);
-            let standing = known.standing.after(&config.policy_version, &learned.verdict);
+            let standing = known.standing.after(&config.policy_version, heard, &learned.verdict);
             if standing.acts != known.standing.acts {
                 let (acts, difference, ci95) = (standing.acts, standing.difference, standing.ci95);
                 tracing::info!(
@@ -203,8 +205,9 @@ impl Known {
 
 impl Standing {
     /// With the verdict on what is known now.
-    fn after(&self, policy_version: &str, verdict: &crate::learn::ope::Verdict) -> Self {
-        let asked = self.policy_version == policy_version && (verdict.scored as f64) < self.scored as f64 * MORE;
+    fn after(&self, policy_version: &str, heard: i64, verdict: &crate::learn::ope::Verdict) -> Self {
+        let new = heard - self.heard;
+        let asked = self.policy_version == policy_version && new >= 0 && (new as f64) < self.scored as f64 * MORE;
         // An alarm is never too early.
         if asked && !(self.acts && verdict.worse) {
             return self.clone();
@@ -212,6 +215,7 @@ impl Standing {
         Self {
             acts: if self.acts { !verdict.worse } else { verdict.better },
             policy_version: policy_version.to_owned(),
+            heard,
             n: verdict.n,
             scored: verdict.scored,
             ess: verdict.ess,
@@ -270,14 +274,16 @@ mod tests {
     fn it_acts_once_that_is_proven_and_stops_when_it_is_disproven() {
         let verdict =
             |scored: usize, better: bool, worse: bool| Verdict { scored, better, worse, ..Verdict::default() };
-        let unproven = Standing::default().after("1", &verdict(100, false, false));
+        let unproven = Standing::default().after("1", 100, &verdict(100, false, false));
         assert!(!unproven.acts);
         // A little more is no reason to look again.
-        assert!(!unproven.after("1", &verdict(110, true, false)).acts);
-        let acting = unproven.after("1", &verdict(120, true, false));
+        assert!(!unproven.after("1", 110, &verdict(110, true, false)).acts);
+        let acting = unproven.after("1", 120, &verdict(120, true, false));
         assert!(acting.acts);
-        assert!(acting.after("1", &verdict(500, false, false)).acts, "neither better nor worse");
-        assert!(!acting.after("1", &verdict(121, false, true)).acts, "an alarm does not wait");
-        assert!(!Standing::default().after("2", &verdict(121, false, false)).acts);
+        assert!(acting.after("1", 500, &verdict(500, false, false)).acts, "neither better nor worse");
+        assert!(!acting.after("1", 121, &verdict(121, false, true)).acts, "an alarm does not wait");
+        assert!(!Standing::default().after("2", 121, &verdict(121, false, false)).acts);
+        // Where as many are forgotten as come, it is asked all the same.
+        assert!(unproven.after("1", 120, &verdict(100, true, false)).acts);
     }
 }

@@ -160,10 +160,11 @@ impl<'a> View<'a> {
                 .map(|raw| raw.get().len())
                 .sum(),
             json_schema: parsed.response_format.is_some_and(|format| format.get().contains("\"json_schema\"")),
-            max_output_tokens: parsed
-                .max_completion_tokens
-                .or(parsed.max_tokens)
-                .and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            // Backends know one of the two names, or both.
+            max_output_tokens: [parsed.max_completion_tokens, parsed.max_tokens]
+                .into_iter()
+                .filter_map(|raw| serde_json::from_str(raw?.get()).ok())
+                .max(),
             answers: parsed.answers(endpoint),
         })
     }

@@ -40,7 +40,7 @@ pub struct SnapshotError(String);
 impl Snapshot {
     pub fn of(config: &Config, features: &Features<'_>, judgement: &Judgement, structure: &[f32]) -> Self {
         let mut headers = HeaderMap::new();
-        for name in ruled_headers(config) {
+        for name in ruled_headers(config).filter(|name| !is_credential(name)) {
             let name = HeaderName::try_from(name).ok();
             if let Some((name, value)) = name.and_then(|name| Some((name.clone(), features.headers.get(name)?))) {
                 headers.insert(name, value.clone());
@@ -148,6 +148,12 @@ fn ruled_headers(config: &Config) -> impl Iterator<Item = &String> {
     let routes = config.routes.iter().filter_map(|route| route.when.as_ref());
     let minds = config.minds.values().filter_map(|mind| mind.when.as_ref());
     routes.chain(minds).filter_map(|when: &When| when.headers.as_ref()).flat_map(BTreeMap::keys)
+}
+
+/// What such a header holds is nobody's business, whatever rules read of it.
+fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["authorization", "cookie", "key", "token", "secret", "password"].iter().any(|part| name.contains(part))
 }
 
 fn pairs(headers: &HeaderMap) -> BTreeMap<String, String> {

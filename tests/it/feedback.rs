@@ -13,7 +13,7 @@ fn config(upstream: &Upstream, folder: &Path, more: &str) -> String {
     let spare = backend("spare", upstream.addr, "price = { input = 2.0, output = 2.0 }\nretry = { attempts = 0 }");
     format!(
         "{SERVER}{NO_MINDS}{good}{spare}[ledger]\npath = \"{}\"\n{more}[[routes]]\nname = \"all\"\n\
-         candidates = [\"good\", \"spare\"]\npolicy = {{ worth_usd = 0.01 }}\nlearn = {{ explore = 0.0 }}\n",
+         candidates = [\"good\", \"spare\"]\npolicy = {{ worth_usd = 0.01 }}\nlearn = {{ explore = 0.0, signals = [\"errors\", \"regenerated\"] }}\n",
         folder.join("ledger.db").display()
     )
 }

@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// Where outcomes are kept. What is in it already is not asked again.
     #[arg(long, value_name = "OUT.jsonl")]
     out: PathBuf,
-    /// What all of OUT may cost, judges and earlier runs included.
+    /// What all of OUT may cost, judges and earlier runs included, but for answers of earlier runs that got no grade.
     #[arg(long, value_name = "USD", value_parser = usd)]
     max_usd: Option<f64>,
     /// Backends without a price cost nothing.

@@ -299,6 +299,8 @@ fn every_key_is_documented() {
         include_str!("../../config.rs"),
         include_str!("../backend.rs"),
         include_str!("../budget.rs"),
+        include_str!("../cascade.rs"),
+        include_str!("../learn.rs"),
         include_str!("../ledger.rs"),
         include_str!("../mind.rs"),
         include_str!("../secret.rs"),

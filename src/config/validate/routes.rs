@@ -120,7 +120,9 @@ impl Checks<'_> {
     fn learn(&mut self, key: &Key, route: &Route) {
         let Some(learn) = &route.learn else { return };
         self.within(key.and("explore"), learn.explore, 0.0, 0.2);
-        self.positive(key, &[("every", learn.every.is_zero())]);
+        if learn.every < std::time::Duration::from_millis(100) {
+            self.fail(key.and("every"), "must be 100ms or more");
+        }
         if route.policy.worth_usd.is_none() {
             let says = "add worth_usd to its policy: what an answer that is good rather than bad is worth";
             self.fail_and_say(key.clone(), "better answers cannot be weighed against their cost", says);

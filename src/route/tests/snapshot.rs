@@ -68,6 +68,16 @@ fn every_kind_of_word_survives() {
 }
 
 #[test]
+fn credentials_are_not_kept_whatever_rules_read() {
+    let config = config(&format!(
+        "[[routes]]\nname = \"one\"\nwhen = {{ headers = {{ X-Api-Key = \"mine\" }} }}\ncandidates = [\"spare\"]\n{FLOOR}"
+    ));
+    let headers = HeaderMap::from_iter([("x-api-key".parse().unwrap(), http::HeaderValue::from_static("mine"))]);
+    let (json, _) = Snapshot::of(&config, &features(&headers), &easy(), &[]).keep();
+    assert!(!json.contains("mine"), "{json}");
+}
+
+#[test]
 fn no_more_is_kept_than_rules_read() {
     let config = ruled();
     let headers = HeaderMap::from_iter([("cookie".parse().unwrap(), http::HeaderValue::from_static("secret"))]);
