@@ -1,5 +1,6 @@
 //! What a predictor knows of a prompt.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::reading::asks;
@@ -20,12 +21,39 @@ pub struct Features {
     pub complexity: [f32; 3],
     /// Logarithms of counts of what the text is made of, and averages.
     pub structure: [f32; STRUCTURE],
+    /// Logarithms of counts of what makes a question long to answer, its options aside.
+    pub question: [f32; QUESTION],
     /// Unit length.
     pub embedding: Arc<[f32]>,
 }
 
-/// Values of [`Features::structure`].
+/// Values of [`Features::structure`], and which of them is a share.
 pub const STRUCTURE: usize = 13;
+pub const DIGIT_SHARE: usize = 3;
+
+/// Values of [`Features::question`], and of [`Features::signs`].
+pub const QUESTION: usize = 6;
+pub const SIGNS: usize = QUESTION + 2;
+
+/// Words that turn a question round, and words that give it conditions or steps.
+const TURNS: [&str; 10] =
+    ["not", "except", "least", "false", "incorrect", "never", "without", "neither", "nor", "unless"];
+const STEPS: [&str; 14] = [
+    "if",
+    "when",
+    "then",
+    "given",
+    "suppose",
+    "assume",
+    "after",
+    "before",
+    "total",
+    "remaining",
+    "left",
+    "more",
+    "less",
+    "than",
+];
 
 impl Features {
     /// Of the person's own words and what brain and similarity said of them; `None` where one of
@@ -35,23 +63,26 @@ impl Features {
         let embedding = Arc::clone(&judgement.embedding.verdict()?.vector);
         let log = |p: &f32| (p + FLOOR).ln();
         let asked = input.parts.iter().zip(asks(&input.parts)).filter(|(_, ask)| *ask);
-        let texts: Vec<&str> = asked.map(|(part, _)| part.text.trim()).collect();
+        let text = asked.map(|(part, _)| part.text.trim()).collect::<Vec<_>>().join("\n");
         Some(Self {
             categories: intent.scores.iter().map(log).collect(),
             complexity: intent.complexity?.map(|p| log(&p)),
-            structure: structure(&texts.join("\n")),
+            structure: structure(&text),
+            question: question(&text),
             embedding,
         })
     }
 
-    /// What tells prompts apart beside their meaning: categories and structure.
+    /// What tells prompts apart beside their meaning: categories, structure, what is asked.
     pub fn shape(&self) -> impl Iterator<Item = f32> + '_ {
-        self.categories.iter().chain(&self.structure).copied()
+        self.categories.iter().chain(&self.structure).chain(&self.question).copied()
     }
 
-    /// What difficulty is read off: structure, complexity, meaning.
-    pub fn transferable(&self) -> impl Iterator<Item = f32> + '_ {
-        self.structure.iter().chain(&self.complexity).chain(self.embedding.iter()).copied()
+    /// What difficulty is read off: more of any of these makes a prompt harder, or says nothing.
+    pub fn signs(&self) -> [f32; SIGNS] {
+        let [simple, _, hard] = self.complexity;
+        let [chars, sentences, numbers, distinct, turns, steps] = self.question;
+        [chars, sentences, numbers, distinct, turns, steps, hard, -simple]
     }
 }
 
@@ -81,6 +112,33 @@ fn structure(text: &str) -> [f32; STRUCTURE] {
         count(chars(|c| c == ',')),
         count(text.lines().skip(1).filter(|line| is_option(line)).count()),
     ]
+}
+
+/// Logarithms of counts (`ln(1 + n)`) in the text without its lettered options: characters, sentences, numbers,
+/// numbers that differ, words that turn the question round, words that give conditions or steps.
+fn question(text: &str) -> [f32; QUESTION] {
+    let kept = |(at, line): &(usize, &str)| {
+        (*at == 0 || !is_option(line)) && !matches!(line.trim(), "Options:" | "Choices:" | "Answer:")
+    };
+    let text = text.lines().enumerate().filter(kept).map(|(_, line)| line).collect::<Vec<_>>().join("\n");
+    let ends = |word: &&str| word.ends_with(['.', '!', '?']);
+    let open = text.split_whitespace().last().is_some_and(|word| !ends(&word));
+    let sentences = text.split_whitespace().filter(ends).count() + usize::from(open);
+    let numbers: Vec<&str> = text
+        .split(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
+        .map(|number| number.trim_matches(['.', ',']))
+        .filter(|number| !number.is_empty())
+        .collect();
+    let (mut turns, mut steps, mut before) = (0, 0, String::new());
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let word = word.to_lowercase();
+        turns += usize::from(TURNS.contains(&&*word));
+        let asks_count = before == "how" && (word == "many" || word == "much");
+        steps += usize::from(STEPS.contains(&&*word) || asks_count);
+        before = word;
+    }
+    let distinct = numbers.iter().collect::<BTreeSet<_>>().len();
+    [text.chars().count(), sentences, numbers.len(), distinct, turns, steps].map(|n| (n as f32).ln_1p())
 }
 
 /// `A. …`, `B) …`, `(C) …`.
@@ -116,5 +174,15 @@ mod tests {
         }
         assert_eq!(structure("")[0], 0.0);
         assert!(structure("```\nlet x;\n```")[6] == 1.0);
+    }
+
+    #[test]
+    fn a_question_is_counted_without_its_options() {
+        let asked = "If 12 of 30 pens, each 1.5 cm, are not left, how many of the 30 are?  Say so.";
+        let found = question(&format!("{asked}\nOptions:\nA. 12\n(B) 17, not 18.\nAnswer:"));
+        assert_eq!(found, question(asked));
+        let expected = [asked.len(), 2, 4, 3, 1, 3].map(|n| (n as f32).ln_1p());
+        assert_eq!(found, expected);
+        assert_eq!(question(""), [0.0; QUESTION]);
     }
 }
