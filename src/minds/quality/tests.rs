@@ -61,7 +61,8 @@ fn the_newest_outcomes_that_are_near_speak() {
     let (mut here, mut elsewhere) = (group(["a", "b"], [-0.3, 0.0]), group(["a", "c"], [0.4, 0.4]));
     elsewhere.landmarks.embeddings = vec![-1.0, 0.0];
     for group in [&mut here, &mut elsewhere] {
-        group.landmarks.shapes[1] = 2.0;
+        // Its length, counted twice.
+        (group.landmarks.shapes[1], group.landmarks.shapes[14]) = (2.0, 2.0);
     }
     let predictor = predictor(vec![here, elsewhere]);
     let old = predictor.foresee(&features(0.0, 2.0, 1.0), "m".into());
