@@ -25,11 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mom", default=str(HERE.parent / "target/release/mom"))
     parser.add_argument("--shared", type=pathlib.Path)
+    parser.add_argument("--fields", nargs="*", default=["science", "mathematics"])
     args = parser.parse_args()
     files = {path: read(path) for path in (PRO, MMLU)}
     about = lambda row, names: any(name in row["group"] for name in names)
-    left_out = {"mathematics unseen": lambda row: about(row, MATHS),
-                "science unseen": lambda row: about(row, SCIENCE)}
+    fields = {"science": SCIENCE, "mathematics": MATHS}
+    left_out = {f"{name} unseen": lambda row, names=fields[name]: about(row, names) for name in args.fields}
     out = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

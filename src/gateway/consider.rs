@@ -15,7 +15,7 @@ use super::learning::Learning;
 use super::shadow;
 use crate::config::Config;
 use crate::guard::{self, Enforcement};
-use crate::minds::quality::structure;
+use crate::minds::quality::counts;
 use crate::minds::{Input, Judgement, Later, Minds, verdicts_json};
 use crate::openai::View;
 use crate::route::{self, Availability, Decision, Features, Held, Offer, Snapshot, Target, Trace};
@@ -113,7 +113,7 @@ fn held<'a>(config: &Config, reader: &'a Reader, prompt_tokens: u64) -> Option<H
 
 /// What another policy needs to decide this again.
 fn seen(config: &Config, features: &Features<'_>, judgement: &Judgement, offers: &[Offer], input: &Input) -> Seen {
-    let (snapshot, embedding) = Snapshot::of(config, features, judgement, &structure(input)).keep();
+    let (snapshot, embedding) = Snapshot::of(config, features, judgement, &counts(input)).keep();
     Seen { snapshot, embedding, offers: serde_json::to_string(offers).unwrap_or_default() }
 }
 

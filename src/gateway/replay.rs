@@ -199,7 +199,7 @@ impl Replay {
                 compare(embedding, meanings);
             }
         }
-        self.foresee(&mut judgement, &snapshot.structure, offers)?;
+        self.foresee(&mut judgement, &snapshot.counts, offers)?;
         Ok(judgement)
     }
 
@@ -214,10 +214,10 @@ impl Replay {
         Ok(())
     }
 
-    fn foresee(&self, judgement: &mut Judgement, structure: &[f32], offers: &[Offer]) -> Result<(), Unfit> {
+    fn foresee(&self, judgement: &mut Judgement, counts: &[f32], offers: &[Offer]) -> Result<(), Unfit> {
         let Some(quality) = &self.quality else { return Ok(()) };
-        let structure = structure.try_into().map_err(|_| Unfit::Unreadable)?;
-        judgement.foresight = quality.foresee_again(structure, judgement);
+        let counts = counts.try_into().map_err(|_| Unfit::Unreadable)?;
+        judgement.foresight = quality.foresee_again(counts, judgement);
         let models = judgement.foresight.iter_mut().flat_map(|foresight| &mut foresight.models);
         for seen in models {
             let is_its = |offer: &&Offer| spelled(self.config.measured_as(&offer.backend)) == *seen.model;

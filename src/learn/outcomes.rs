@@ -10,11 +10,13 @@ use std::sync::Arc;
 use nalgebra::{Cholesky, DMatrix, DVector};
 
 use crate::eval::stats::SplitMix;
-use crate::minds::quality::{Difficulty, Features, Group, Landmarks, along, kept};
+use crate::minds::quality::{
+    DIGIT_SHARE, Difficulty, Features, Group, Landmarks, QUESTION, SIGNS, STRUCTURE, along, kept,
+};
 
 mod score;
 
-pub use score::{Score, scores};
+pub use score::{Carries, Measured, Score, measure};
 
 /// A prompt and what became of it.
 #[derive(Clone, Debug)]
@@ -55,9 +57,10 @@ const LENGTH_RIDGE: f64 = 10.0;
 /// Keeps equations solvable where landmarks are the same.
 const JITTER: f64 = 1e-3;
 
-/// Of held-out prompts this share is further from all landmarks than [`Group::near`]. So many that other benchmarks
-/// (grade-school problems beside exam questions, say) stay outside.
-const FAR: f64 = 0.1;
+/// Prompts that are alike in a count differ by this much of its logarithm all the same: landmarks that happen to have the
+/// same number of lines do not make one line more a world apart. Of a share of digits, by this much.
+const LEAST_SPREAD: f32 = 0.25;
+const LEAST_SHARE_SPREAD: f32 = 0.03;
 
 /// The difficulty that the rows share. Each group weighs as the root of its size.
 pub fn difficulty(rows: &[&Row]) -> Result<Difficulty, OutcomesError> {
@@ -70,34 +73,33 @@ pub fn difficulty(rows: &[&Row]) -> Result<Difficulty, OutcomesError> {
     for row in &learnt {
         groups.entry(&row.group).or_default().push(row);
     }
-    let width = learnt[0].features.transferable().count();
     let (mut left, mut right) = (Vec::new(), Vec::new());
     let mut weights = Vec::new();
     for rows in groups.values() {
-        let mean = |value: &dyn Fn(&Row) -> f64| rows.iter().map(|row| value(row)).sum::<f64>() / rows.len() as f64;
-        let failing = mean(&failing);
-        let values: Vec<Vec<f64>> = rows.iter().map(|row| transferable(row)).collect();
-        let center: Vec<f64> =
-            (0..width).map(|at| values.iter().map(|row| row[at]).sum::<f64>() / rows.len() as f64).collect();
-        for (row, values) in rows.iter().zip(values) {
-            left.extend(values.iter().zip(&center).map(|(value, center)| value - center));
-            right.push(self::failing(row) - failing);
-            weights.push(1.0 / (rows.len() as f64).sqrt());
+        let count = rows.len() as f64;
+        let mean = |of: &dyn Fn(&Row) -> f64| rows.iter().map(|row| of(row)).sum::<f64>() / count;
+        let center: Vec<f64> = (0..SIGNS).map(|at| mean(&|row| f64::from(row.features.signs()[at]))).collect();
+        let usual = mean(&failing);
+        for row in rows {
+            left.extend(row.features.signs().iter().zip(&center).map(|(value, center)| f64::from(*value) - center));
+            right.push(failing(row) - usual);
+            weights.push(1.0 / count.sqrt());
         }
     }
     if right.iter().all(|failing| failing.abs() < 1e-9) {
         return Err(OutcomesError::NoDifficulty);
     }
-    let mut left = DMatrix::from_row_slice(right.len(), width, &left);
-    // The embedding has its own scale: it is of unit length, and weighs as little as that makes it.
-    let plain = width - learnt[0].features.embedding.len();
-    let mut scale = vec![1.0; width];
-    for (at, scale) in scale.iter_mut().enumerate().take(plain) {
+    let mut left = DMatrix::from_row_slice(right.len(), SIGNS, &left);
+    let mut scale = [1.0; SIGNS];
+    for (at, scale) in scale.iter_mut().enumerate() {
         *scale = (left.column(at).norm_squared() / left.nrows() as f64).sqrt() + 1e-9;
         left.column_mut(at).unscale_mut(*scale);
     }
-    let right = DVector::from_vec(right);
-    let solution = ridge(&left, &right, Some(&weights), DIFFICULTY_RIDGE)?;
+    let mut solution = rising(&left, &DVector::from_vec(right), &weights, DIFFICULTY_RIDGE);
+    if solution.iter().all(|weight| *weight == 0.0) {
+        // These outcomes say nothing; elsewhere the longer prompt is the harder one.
+        solution[0] = 1.0;
+    }
     let mut difficulty = Difficulty {
         weights: solution.iter().zip(&scale).map(|(weight, scale)| (weight / scale) as f32).collect(),
         bias: 0.0,
@@ -113,17 +115,13 @@ pub fn difficulty(rows: &[&Row]) -> Result<Difficulty, OutcomesError> {
     Ok(difficulty)
 }
 
-fn transferable(row: &Row) -> Vec<f64> {
-    row.features.transferable().map(f64::from).collect()
-}
-
 /// Share of the row's models that fail.
 fn failing(row: &Row) -> f64 {
     1.0 - row.outcomes.values().sum::<f64>() / row.outcomes.len().max(1) as f64
 }
 
-/// The models of these rows with [`ROWS`] outcomes or more. `near` as [`Group::near`].
-pub fn group(rows: &[&Row], difficulty: &Difficulty, near: f32) -> Result<Group, OutcomesError> {
+/// The models of these rows with [`ROWS`] outcomes or more, and how far what is known of them carries.
+pub fn group(rows: &[&Row], difficulty: &Difficulty, carries: &Carries) -> Result<Group, OutcomesError> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     rows.iter().flat_map(|row| row.outcomes.keys()).for_each(|model| *counts.entry(model).or_default() += 1);
     let most = counts.values().copied().max().unwrap_or(0);
@@ -158,8 +156,9 @@ pub fn group(rows: &[&Row], difficulty: &Difficulty, near: f32) -> Result<Group,
         (0..left.nrows()).for_each(|at| left[(at, at)] += JITTER);
         let solution = Cholesky::new(left).ok_or(OutcomesError::Singular)?.solve(&known.tr_mul(&right));
         for (column, index) in indices.iter().enumerate() {
+            let trust = carries.trust.get(models[*index]).copied().unwrap_or(1.0);
             for mark in 0..landmarks.len() {
-                weights[mark * models.len() + index] = solution[(mark, column)] as f32;
+                weights[mark * models.len() + index] = trust * solution[(mark, column)] as f32;
             }
         }
     }
@@ -170,7 +169,7 @@ pub fn group(rows: &[&Row], difficulty: &Difficulty, near: f32) -> Result<Group,
         landmarks,
         weights,
         lines,
-        near,
+        near: carries.near,
     })
 }
 
@@ -185,7 +184,10 @@ fn landmarks(rows: &[&Row]) -> Landmarks {
     each(&mut |at, value| mean[at] += value / count);
     let mut scale = vec![0.0_f32; width];
     each(&mut |at, value| scale[at] += (value - mean[at]).powi(2) / count);
-    scale.iter_mut().for_each(|scale| *scale = scale.sqrt() + 1e-6);
+    for (at, scale) in scale.iter_mut().enumerate() {
+        let share = at + STRUCTURE + QUESTION == width + DIGIT_SHARE;
+        *scale = scale.sqrt().max(if share { LEAST_SHARE_SPREAD } else { LEAST_SPREAD });
+    }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     let mut random = SplitMix(1);
     let drawn = rows.len().min(LANDMARKS);
@@ -216,13 +218,19 @@ fn marks(landmarks: &Landmarks) -> DMatrix<f64> {
     DMatrix::from_row_iterator(landmarks.len(), landmarks.len(), all)
 }
 
+/// Until its outcomes say otherwise, a model's log-odds fall by this much with a standard deviation of difficulty; it
+/// takes this many sure outcomes to say so. Without it, slopes learnt from few outcomes are noise that ranks models.
+const SLOPE: f64 = 0.5;
+const SLOPE_PRIOR: f64 = 40.0;
+
 /// Log-odds of a good answer at mean difficulty and how fast they fall with it: logistic regression by Newton's
 /// method, with a little prior so that a model that never fails has finite ones.
 fn line(difficulties: &[f64], outcomes: &[f64]) -> [f32; 2] {
-    const PRIOR: f64 = 1.0;
-    let (mut level, mut slope) = (0.0_f64, 0.0_f64);
+    const PRIOR: f64 = 0.01;
+    let (mut level, mut slope) = (0.0_f64, SLOPE);
     for _ in 0..50 {
-        let (mut gradient, mut curve) = ([-PRIOR * level * 0.01, -PRIOR * slope], [PRIOR * 0.01, 0.0, PRIOR]);
+        let mut gradient = [-PRIOR * level, -SLOPE_PRIOR * (slope - SLOPE)];
+        let mut curve = [PRIOR, 0.0, SLOPE_PRIOR];
         for (difficulty, outcome) in difficulties.iter().zip(outcomes) {
             let p = 1.0 / (1.0 + (slope * difficulty - level).exp());
             let (error, spread) = (outcome - p, p * (1.0 - p));
@@ -263,27 +271,35 @@ fn length(model: &str, rows: &[&Row], landmarks: &Landmarks, difficulties: &[f64
     });
     let left = DMatrix::from_row_iterator(known.len(), landmarks.mean.len() + 2, values);
     let right = DVector::from_iterator(known.len(), known.iter().map(|(_, tokens)| tokens.ln()));
-    let mut solution = ridge(&left, &right, None, LENGTH_RIDGE)?;
+    let mut solution = ridge(&left, &right, LENGTH_RIDGE)?;
     let foreseen: f64 = (&left * &solution).iter().map(|tokens| tokens.exp()).sum();
     solution[0] += (known.iter().map(|(_, tokens)| tokens).sum::<f64>() / foreseen).ln();
     Ok(solution.iter().map(|weight| *weight as f32).collect())
 }
 
 /// Least squares with a penalty.
-fn ridge(
-    left: &DMatrix<f64>,
-    right: &DVector<f64>,
-    weights: Option<&[f64]>,
-    penalty: f64,
-) -> Result<DVector<f64>, OutcomesError> {
-    let (mut left, mut right) = (left.clone(), right.clone());
-    for (row, weight) in weights.unwrap_or_default().iter().enumerate() {
-        left.row_mut(row).scale_mut(weight.sqrt());
-        right[row] *= weight.sqrt();
-    }
-    let mut square = left.tr_mul(&left);
+fn ridge(left: &DMatrix<f64>, right: &DVector<f64>, penalty: f64) -> Result<DVector<f64>, OutcomesError> {
+    let mut square = left.tr_mul(left);
     (0..square.nrows()).for_each(|at| square[(at, at)] += penalty);
-    Ok(Cholesky::new(square).ok_or(OutcomesError::Singular)?.solve(&left.tr_mul(&right)))
+    Ok(Cholesky::new(square).ok_or(OutcomesError::Singular)?.solve(&left.tr_mul(right)))
+}
+
+/// The same with weighted rows and no number below 0, by going round the columns.
+fn rising(left: &DMatrix<f64>, right: &DVector<f64>, weights: &[f64], penalty: f64) -> DVector<f64> {
+    const ROUNDS: usize = 1000;
+    let mut weighted = left.clone();
+    weights.iter().enumerate().for_each(|(row, weight)| weighted.row_mut(row).scale_mut(*weight));
+    let mut square = weighted.tr_mul(left);
+    (0..square.nrows()).for_each(|at| square[(at, at)] += penalty);
+    let target = weighted.tr_mul(right);
+    let mut solution = DVector::zeros(square.nrows());
+    for _ in 0..ROUNDS {
+        for at in 0..square.nrows() {
+            let missing = target[at] - square.row(at).transpose().dot(&solution) + square[(at, at)] * solution[at];
+            solution[at] = (missing / square[(at, at)]).max(0.0);
+        }
+    }
+    solution
 }
 
 #[cfg(test)]

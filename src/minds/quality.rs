@@ -1,8 +1,8 @@
 //! How well each model would answer, foreseen from what the flash minds made of a prompt: no
 //! pass of its own, a fraction of a millisecond.
 //!
-//! Two parts. What transfers: one difficulty for all models, linear in the prompt's structure, its
-//! complexity and its meaning, and a logistic line per model over it. What does not: near the prompts
+//! Two parts. What transfers: one difficulty for all models, a sum of signs that may only make a prompt
+//! harder (length, sentences, numbers, conditions, what brain says), and a logistic line per model over it. What does not: near the prompts
 //! that outcomes are known of, a kernel regression adds what each model did there. The second
 //! fades out with distance, and [`Foresight::near`] says how far it has.
 
@@ -15,7 +15,7 @@ mod file;
 mod predictor;
 mod publish;
 
-pub use features::{Features, STRUCTURE, structure};
+pub use features::{COUNTS, DIGIT_SHARE, Features, QUESTION, SIGNS, STRUCTURE, counts};
 pub use file::{WeightsError, kept};
 pub use predictor::{Difficulty, Foreseen, Foresight, Group, Landmarks, Predictor, along};
 pub use publish::{About, PublishError};
@@ -73,8 +73,8 @@ impl Quality {
     }
 
     /// The same as when the request came, from what was kept of it.
-    pub fn foresee_again(&self, structure: [f32; STRUCTURE], judgement: &Judgement) -> Option<Foresight> {
-        let features = Features::with(structure, judgement)?;
+    pub fn foresee_again(&self, counts: [f32; COUNTS], judgement: &Judgement) -> Option<Foresight> {
+        let features = Features::with(&counts, judgement)?;
         Some(self.predictor.foresee(&features, Arc::clone(&self.name)))
     }
 

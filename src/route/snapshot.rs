@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub held: Option<(String, u64)>,
     /// Without what only explains: places of spans, timings, reasons.
     pub judgement: Judgement,
-    /// What the text is made of, see [`Features::structure`](crate::minds::quality::Features::structure).
-    pub structure: Vec<f32>,
+    /// What the text is made of, see [`counts`](crate::minds::quality::counts).
+    pub counts: Vec<f32>,
 }
 
 /// Why what was kept cannot be read.
@@ -38,7 +38,7 @@ pub struct Snapshot {
 pub struct SnapshotError(String);
 
 impl Snapshot {
-    pub fn of(config: &Config, features: &Features<'_>, judgement: &Judgement, structure: &[f32]) -> Self {
+    pub fn of(config: &Config, features: &Features<'_>, judgement: &Judgement, counts: &[f32]) -> Self {
         let mut headers = HeaderMap::new();
         for name in ruled_headers(config).filter(|name| !is_credential(name)) {
             let name = HeaderName::try_from(name).ok();
@@ -57,7 +57,7 @@ impl Snapshot {
             headers,
             held: features.held.map(|held| (held.backend.to_owned(), held.tokens)),
             judgement: judgement.clone(),
-            structure: structure.to_vec(),
+            counts: counts.to_vec(),
         }
     }
 
@@ -96,7 +96,7 @@ impl Snapshot {
             pii: said(&judgement.pii, |spans| spans.iter().map(|span| (span.label.to_string(), span.score)).collect()),
             similarity: said(&judgement.embedding, |embedding| (embedding.threshold, embedding.similar_to.clone())),
             opinions: judgement.opinions.iter().map(OpinionWire::of).collect(),
-            structure: self.structure.clone(),
+            counts: self.counts.clone(),
         };
         let embedding = judgement
             .embedding
@@ -138,7 +138,7 @@ impl Snapshot {
             headers: headers.collect(),
             held: wire.held,
             judgement,
-            structure: wire.structure,
+            counts: wire.counts,
         })
     }
 }
@@ -196,7 +196,7 @@ struct Wire {
     similarity: Said<(f32, Vec<(String, f32)>)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     opinions: Vec<OpinionWire>,
-    structure: Vec<f32>,
+    counts: Vec<f32>,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -12,7 +12,7 @@ use super::super::judging::{self, Choice};
 use super::super::outcomes::{Prompt, prompts};
 use super::super::progress::Progress;
 use crate::config::shipped;
-use crate::learn::outcomes::{self, Row, Score};
+use crate::learn::outcomes::{self, Measured, Row, Score};
 use crate::minds::quality::{About, Features, Predictor, ROLE};
 use crate::minds::{Input, Kind, MindName, Part};
 
@@ -83,8 +83,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     for (file, path) in files.iter().zip(&args.data) {
         let file: Vec<&Row> = file.iter().collect();
         let refused = |error: outcomes::OutcomesError| Failure::new(format!("{}: {error}", path.display()));
-        let (of_file, near) = outcomes::scores(&file, base.as_ref()).map_err(refused)?;
-        let group = outcomes::group(&file, &difficulty, near).map_err(refused)?;
+        let Measured { scores: of_file, carries } = outcomes::measure(&file, base.as_ref()).map_err(refused)?;
+        let group = outcomes::group(&file, &difficulty, &carries).map_err(refused)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         scores.extend(of_file.into_iter().map(|(model, score)| ((name.to_string(), model), score)));
         groups.push(group);

@@ -67,7 +67,7 @@ fn snapshot() -> Snapshot {
         headers: HeaderMap::new(),
         held: None,
         judgement,
-        structure: vec![0.0; 13],
+        counts: vec![0.0; crate::minds::quality::COUNTS],
     }
 }
 

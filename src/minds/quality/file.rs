@@ -9,7 +9,7 @@ use std::sync::Arc;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
-use super::{Difficulty, Group, Landmarks, Predictor};
+use super::{Difficulty, Group, Landmarks, Predictor, SIGNS};
 
 /// Why weights cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,7 @@ impl Predictor {
         let tensors = SafeTensors::deserialize(&bytes)?;
         let all = |name: &str| values(&tensors, name, None);
         let [bias] = all("difficulty.bias")?[..] else { return Err(WeightsError::Shape("difficulty.bias".into())) };
-        let difficulty = Difficulty { weights: all("difficulty.weights")?, bias };
+        let difficulty = Difficulty { weights: values(&tensors, "difficulty.weights", Some(SIGNS))?, bias };
         let groups = models.into_iter().enumerate().map(|(index, models)| group(&tensors, index, models));
         Ok(Self { difficulty, groups: groups.collect::<Result<_, _>>()? })
     }

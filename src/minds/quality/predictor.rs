@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::Features;
 
 /// How fast likeness of shape falls off, over the mean squared difference in standard deviations.
-const SHAPE_WIDTH: f32 = 0.3;
+const SHAPE_WIDTH: f32 = 0.6;
 
 /// Values further out than this many standard deviations count as this far.
-const OUTLIER: f32 = 5.0;
+const OUTLIER: f32 = 8.0;
 
 /// Share of a group's likeness at which its outcomes have faded out.
 const FADED: f32 = 0.8;
@@ -75,7 +75,7 @@ pub struct Predictor {
     pub groups: Vec<Group>,
 }
 
-/// Linear in [`Features::transferable`]; mean 0 and standard deviation 1 where it was learnt.
+/// Linear in [`Features::signs`]; mean 0 and standard deviation 1 where it was learnt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difficulty {
     pub weights: Vec<f32>,
@@ -84,7 +84,7 @@ pub struct Difficulty {
 
 impl Difficulty {
     pub fn of(&self, features: &Features) -> f32 {
-        features.transferable().zip(&self.weights).map(|(value, weight)| value * weight).sum::<f32>() + self.bias
+        features.signs().iter().zip(&self.weights).map(|(value, weight)| value * weight).sum::<f32>() + self.bias
     }
 }
 

@@ -5,30 +5,30 @@ fn group(models: [&str; 2], added: [f32; 2]) -> Group {
     Group {
         models: models.map(Arc::from).to_vec(),
         landmarks: Landmarks {
-            mean: vec![0.0; 14],
-            scale: vec![1.0; 14],
-            shapes: vec![0.0; 14],
+            mean: vec![0.0; 20],
+            scale: vec![1.0; 20],
+            shapes: vec![0.0; 20],
             embeddings: vec![1.0, 0.0],
         },
         weights: added.to_vec(),
         lines: vec![[0.0, 1.0], [1.0, 1.0]],
-        lengths: vec![Vec::new(), [vec![100_f32.ln(), 0.0], vec![0.0; 14]].concat()],
+        lengths: vec![Vec::new(), [vec![100_f32.ln(), 0.0], vec![0.0; 20]].concat()],
         near: 0.8,
     }
 }
 
 fn predictor(groups: Vec<Group>) -> Predictor {
-    let mut weights = vec![0.0; STRUCTURE + 3 + 2];
+    let mut weights = vec![0.0; SIGNS];
     weights[0] = 1.0;
     Predictor { difficulty: Difficulty { weights, bias: -2.0 }, groups }
 }
 
 /// One category with log-probability `shape`; length `length`; `meaning` between -1 and 1.
 fn features(shape: f32, length: f32, meaning: f32) -> Features {
-    let mut structure = [0.0; STRUCTURE];
-    structure[0] = length;
+    let (mut structure, mut question) = ([0.0; STRUCTURE], [0.0; QUESTION]);
+    (structure[0], question[0]) = (length, length);
     let embedding = Arc::from([meaning, (1.0 - meaning * meaning).sqrt()]);
-    Features { categories: vec![shape], complexity: [0.0; 3], structure, embedding }
+    Features { categories: vec![shape], complexity: [0.0; 3], structure, question, embedding }
 }
 
 fn of(foresight: &Foresight, model: &str) -> f32 {
@@ -61,7 +61,8 @@ fn the_newest_outcomes_that_are_near_speak() {
     let (mut here, mut elsewhere) = (group(["a", "b"], [-0.3, 0.0]), group(["a", "c"], [0.4, 0.4]));
     elsewhere.landmarks.embeddings = vec![-1.0, 0.0];
     for group in [&mut here, &mut elsewhere] {
-        group.landmarks.shapes[1] = 2.0;
+        // Its length, counted twice.
+        (group.landmarks.shapes[1], group.landmarks.shapes[14]) = (2.0, 2.0);
     }
     let predictor = predictor(vec![here, elsewhere]);
     let old = predictor.foresee(&features(0.0, 2.0, 1.0), "m".into());

@@ -18,7 +18,7 @@ fn ruled() -> Config {
 fn again(config: &Config, features: &Features<'_>, judgement: &Judgement) -> (Decision, Decision) {
     let (json, embedding) = Snapshot::of(config, features, judgement, &[1.0, 2.5]).keep();
     let snapshot = Snapshot::read(&json, embedding.as_deref()).unwrap();
-    assert_eq!(snapshot.structure, [1.0, 2.5]);
+    assert_eq!(snapshot.counts, [1.0, 2.5]);
     let target = Target::Virtual("auto");
     (
         decide(config, target, features, judgement, &ready),

@@ -59,6 +59,6 @@ fn prompt(replay: &Replay, logged: &Logged, names: &[String]) -> Option<Prompt> 
     };
     let offers = names.iter().map(offer).collect::<Option<Vec<Offer>>>()?;
     // The first count is the logarithm of the characters.
-    let length = snapshot.structure.first().map_or(0.0, |characters| f64::from(characters.exp_m1()));
+    let length = snapshot.counts.first().map_or(0.0, |characters| f64::from(characters.exp_m1()));
     Some(Prompt { offers, length })
 }
