@@ -52,7 +52,7 @@ pub use name::{MindName, Size};
 pub use render::verdicts_json;
 pub use verdict::{
     COMPLEXITIES, Embedding, Expert, Given, Harm, Intent, Jailbreak, JudgedPart, Judgement, Later, MindNames, Opined,
-    Opinion, Reason, Span, Stretch, Timings, Unavailable, spelled,
+    Opinion, Reason, Span, Stretch, Timings, Unavailable, family, spelled,
 };
 
 /// The loaded minds. Cheap to clone; the last clone ends the inference threads.

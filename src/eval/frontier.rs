@@ -45,9 +45,10 @@ pub fn report(names: &[&str], prompts: &[Vec<Offer>]) -> Report {
     let foreseen = foreseen(prompts, &costs);
     let dearest = costs.iter().copied().fold(0.0, f64::max);
     let fixed = |weights: &[f64]| (0..names.len()).map(|model| mean(prompts, weights, |_| model)).collect::<Vec<_>>();
+    let asked = asked(prompts, &costs);
     let choice = |prompt: usize, worth: f64| {
         let value = |model: usize| worth * dearest * foreseen[prompt][model] - costs[model];
-        (0..names.len()).max_by(|&a, &b| value(a).total_cmp(&value(b))).unwrap_or(0)
+        asked.iter().copied().max_by(|&a, &b| value(a).total_cmp(&value(b))).unwrap_or(0)
     };
     report.set(
         "fixed",
@@ -76,6 +77,16 @@ pub fn report(names: &[&str], prompts: &[Vec<Offer>]) -> Report {
     report.set("frontier", curve);
     report.set("above_blind_mix_everywhere", above);
     report
+}
+
+/// Who is chosen among. Nobody buys a dear model that nothing is known of while others are known: those, and the cheapest.
+fn asked(prompts: &[Vec<Offer>], costs: &[f64]) -> Vec<usize> {
+    let cheapest = (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b]));
+    let known = |model: &usize| prompts.iter().any(|offers| offers[*model].foreseen.is_some());
+    if (0..costs.len()).filter(known).count() < 2 {
+        return (0..costs.len()).collect();
+    }
+    (0..costs.len()).filter(|model| known(model) || Some(*model) == cheapest).collect()
 }
 
 /// By prompt and model; assumed for models that are not known.
@@ -141,6 +152,15 @@ mod tests {
         let blind = super::report(&["cheap", "dear"], &prompts(false)).into_json();
         let best = blind["frontier"].as_array().unwrap().iter().filter_map(|at| at["over_blind_mix"].as_f64());
         assert!(best.fold(0.0, f64::max) < 1e-9);
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_is_not_bought_while_others_are_known() {
+        // The dearest is the worst, and nobody knows.
+        let prompt =
+            vec![offer(0.2, 1.0, None), offer(0.5, 2.0, Some(0.5)), offer(0.9, 8.0, Some(0.9)), offer(0.1, 10.0, None)];
+        let report = report(&["least", "cheap", "dear", "dearest"], &vec![prompt; 10]).into_json();
+        assert_eq!(report["above_blind_mix_everywhere"], true, "{report}");
     }
 
     #[test]

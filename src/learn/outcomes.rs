@@ -35,7 +35,9 @@ pub struct Row {
 /// Why nothing can be learnt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutcomesError {
-    #[error("{rows} prompts are too few: at least {ROWS} with outcomes of one model are needed")]
+    #[error(
+        "{rows} prompts are too few: at least {ROWS} with outcomes of one model are needed beside the fifth of them that is held out"
+    )]
     TooFew { rows: usize },
     #[error("outcomes do not differ within any group of prompts: there is no difficulty to learn")]
     NoDifficulty,

@@ -137,6 +137,22 @@ pub fn spelled(model: &str) -> String {
     own.strip_prefix("meta-").unwrap_or(own).to_owned()
 }
 
+/// Family and size of a model that is [`spelled`] so, and whether it was taught to chat; which time it was is left out.
+pub fn family(spelled: &str) -> (&str, bool) {
+    let (mut name, mut chats) = (spelled, false);
+    loop {
+        let version = name.rsplit_once("-v0.").filter(|(_, last)| last.len() == 1).map(|(name, _)| name);
+        let tuned = ["-chat", "-instruct", "-it"].iter().find_map(|end| name.strip_suffix(end));
+        match version.or(name.strip_suffix("-hf")).or(tuned) {
+            Some(shorter) if !shorter.is_empty() => {
+                chats |= version.is_none() && tuned.is_some();
+                name = shorter;
+            }
+            _ => return (name, chats),
+        }
+    }
+}
+
 /// What a decoder mind says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opined {
@@ -431,5 +447,10 @@ mod tests {
             assert_eq!(spelled(model), "llama-3.1-8b-instruct");
         }
         assert_eq!(spelled("Mixtral-8x7B-meta-"), "mixtral-8x7b-meta-");
+        for model in ["mixtral-8x7b-instruct-v0.1", "mixtral-8x7b-chat", "mixtral-8x7b-v0.2-chat-hf"] {
+            assert_eq!(family(model), ("mixtral-8x7b", true));
+        }
+        assert_eq!(family("mixtral-8x7b-v0.1"), ("mixtral-8x7b", false));
+        assert_eq!((family("gpt-4-1106-preview"), family("-chat")), (("gpt-4-1106-preview", false), ("-chat", false)));
     }
 }

@@ -117,7 +117,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     report.set("unavailable", read.iter().filter(|(_, foresight)| foresight.is_none()).count());
     let known: Vec<&str> = models
         .iter()
-        .filter(|model| manifest.solvers.contains(&model.known_as))
+        .filter(|model| {
+            read.iter().flat_map(|(_, seen)| seen).next().is_some_and(|seen| seen.of(&model.known_as).is_some())
+        })
         .map(|model| model.name.as_str())
         .collect();
     report.set("known_models", json!(known));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::{family, spelled};
 use super::Features;
 
 /// How fast likeness of shape falls off, over the mean squared difference in standard deviations.
@@ -61,9 +62,12 @@ impl Foresight {
         f64::from(by_difficulty + added(strong) - added(weak))
     }
 
+    /// Of this model, else of the only one of its family and size that was taught to chat as it was, or was not.
     pub fn of(&self, model: &str) -> Option<&Foreseen> {
-        let model = super::super::spelled(model);
-        self.models.iter().find(|foreseen| *foreseen.model == *model)
+        let model = spelled(model);
+        let exact = self.models.iter().find(|foreseen| *foreseen.model == *model);
+        let mut kin = self.models.iter().filter(|foreseen| family(&foreseen.model) == family(&model));
+        exact.or_else(|| kin.next().filter(|_| kin.next().is_none()))
     }
 }
 
