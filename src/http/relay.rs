@@ -24,7 +24,7 @@ use crate::guard::{Found, Outcome};
 use crate::openai::{Endpoint, View, refusal, rewrite};
 use crate::route::{self, Decision, Target, Unable};
 use crate::telemetry::{End, Record};
-use crate::upstream::{Answer, Call};
+use crate::upstream::{Answer, Call, UpstreamError};
 
 pub(super) async fn chat_completions(gateway: State<Arc<Gateway>>, request: Request) -> Response {
     accept(gateway, Endpoint::ChatCompletions, request).await
@@ -110,14 +110,8 @@ async fn relay(
     let considered = consider::consider(config, &gateway.minds, &mut view, moment).await;
     let mut considered = considered.ok_or_else(|| ApiError::unknown_model(&view.model))?;
     note(config, record, added, &considered);
-    gateway.expect_feedback(&record.request_id, record.key.as_deref());
     signs(gateway, record, endpoint, recalled.asked_before);
-    record.seen = considered.seen.take();
-    record.shadowed(considered.shadow.take());
-    if config.ledger.as_ref().is_some_and(|ledger| ledger.text) {
-        record.text = std::str::from_utf8(&body).ok().map(str::to_owned);
-    }
-    gateway.reasons_follow(&mut considered, &record.request_id);
+    keep(gateway, record, &mut considered, &body);
     let Some(decision) = &considered.decision else {
         return stopped(considered.enforcement.outcome, endpoint, &view, &record.request_id).map(Reply::Own);
     };
@@ -140,19 +134,7 @@ async fn relay(
         authorization: authorization.as_ref(),
         body: &rewritten,
     };
-    let prompt_tokens = considered.judgement.prompt_tokens;
-    let sent = match &decision.cascade {
-        None => gateway.upstream.send(&decision.order, &call, record).await,
-        Some(plan) => {
-            let asks = plan.options.request_logprobs && endpoint == Endpoint::ChatCompletions;
-            let first = |backend: &Backend, model: &str| {
-                let body = rewritten(backend, model);
-                if asks { rewrite::with_logprobs(&body) } else { body }
-            };
-            let cascade = Cascade { gateway, plan, order: &decision.order, prompt_tokens };
-            cascade.run(&Call { body: &first, ..call }, &call, record).await
-        }
-    };
+    let sent = send(gateway, decision, &call, endpoint, prompt_tokens, record).await;
     if let Ok(answer) = &sent {
         chosen(record, decision, answer);
         if answer.status.is_success() {
@@ -164,6 +146,36 @@ async fn relay(
     added.set("x-mom-model", &record.model);
     let answer = sent?;
     Ok(Reply::Relay { answer: Box::new(answer), permit, prompt_tokens })
+}
+
+/// Calls the backend that was chosen, or runs the route's cascade.
+async fn send(
+    gateway: &Gateway,
+    decision: &Decision,
+    call: &Call<'_>,
+    endpoint: Endpoint,
+    prompt_tokens: u64,
+    record: &mut Record,
+) -> Result<Answer, UpstreamError> {
+    let Some(plan) = &decision.cascade else { return gateway.upstream.send(&decision.order, call, record).await };
+    let asks = plan.options.request_logprobs && endpoint == Endpoint::ChatCompletions;
+    let first = |backend: &Backend, model: &str| {
+        let body = (call.body)(backend, model);
+        if asks { rewrite::with_logprobs(&body) } else { body }
+    };
+    let cascade = Cascade { gateway, plan, order: &decision.order, prompt_tokens };
+    cascade.run(&Call { body: &first, ..*call }, call, record).await
+}
+
+/// What is kept of the request beside the decision.
+fn keep(gateway: &Gateway, record: &mut Record, considered: &mut Considered, body: &[u8]) {
+    gateway.expect_feedback(&record.request_id, record.key.as_deref());
+    record.seen = considered.seen.take();
+    record.shadowed(considered.shadow.take());
+    if gateway.config.ledger.as_ref().is_some_and(|ledger| ledger.text) {
+        record.text = std::str::from_utf8(body).ok().map(str::to_owned);
+    }
+    gateway.reasons_follow(considered, &record.request_id);
 }
 
 /// Puts the verdicts and the decision into the record and the headers.
@@ -280,8 +292,8 @@ impl From<Unable> for ApiError {
         match unable {
             Unable::ContextLength => Self::context_length(),
             Unable::Capability | Unable::MaxCost => Self::no_able_backend(unable.code()),
-            Unable::Broken => crate::upstream::UpstreamError::Broken(std::time::Duration::from_secs(1)).into(),
-            Unable::Full => crate::upstream::UpstreamError::Busy.into(),
+            Unable::Broken => UpstreamError::Broken(std::time::Duration::from_secs(1)).into(),
+            Unable::Full => UpstreamError::Busy.into(),
             Unable::Mind => Self::guard_unavailable(),
         }
     }

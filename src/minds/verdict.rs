@@ -143,7 +143,7 @@ pub fn family(spelled: &str) -> (&str, bool) {
     loop {
         let version = name.rsplit_once("-v0.").filter(|(_, last)| last.len() == 1).map(|(name, _)| name);
         let tuned = ["-chat", "-instruct", "-it"].iter().find_map(|end| name.strip_suffix(end));
-        match version.or(name.strip_suffix("-hf")).or(tuned) {
+        match version.or_else(|| name.strip_suffix("-hf")).or(tuned) {
             Some(shorter) if !shorter.is_empty() => {
                 chats |= version.is_none() && tuned.is_some();
                 name = shorter;

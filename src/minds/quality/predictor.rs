@@ -32,7 +32,7 @@ pub struct Foresight {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Foreseen {
-    /// As [`spelled`](super::super::spelled).
+    /// As [`spelled`].
     pub model: Arc<str>,
     /// P(it answers well).
     pub quality: f32,
@@ -145,7 +145,7 @@ fn summed(a: &[f32], b: &[f32], of: impl Fn(f32, f32) -> f32) -> f32 {
 /// Models and what they did at the landmarks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// Spelled as [`spelled`](super::super::spelled) does.
+    /// Spelled as [`spelled`] does.
     pub models: Vec<Arc<str>>,
     pub landmarks: Landmarks,
     /// A row for each landmark, a column for each model: what likeness to it adds.
