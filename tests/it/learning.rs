@@ -47,7 +47,7 @@ async fn it_explores_learns_proves_it_and_only_then_acts() {
         assert!(backend == "cheap" || explored, "nothing is proven by 200 requests, {at}: {reasons}");
         by_lot += usize::from(explored);
     }
-    assert!((20..65).contains(&by_lot), "{by_lot} of 200, a fifth is asked for");
+    assert!((15..70).contains(&by_lot), "{by_lot} of 200, a fifth is asked for");
     let mut acts = false;
     for at in 200..4000 {
         let (_, reasons) = ask_and_score(&gateway, at).await;

@@ -20,7 +20,7 @@ fn config(upstream: &Upstream, policy: &str) -> String {
     let caching = backend(
         "caching",
         upstream.addr,
-        "price = { input = 2.2, cached_input = 0.2, output = 8.0 }\nprompt_cache = { min_tokens = 5, ttl = \"1s\" }",
+        "price = { input = 2.2, cached_input = 0.2, output = 8.0 }\nprompt_cache = { min_tokens = 5, ttl = \"3s\" }",
     );
     format!(
         "{SERVER}{NO_MINDS}{plain}{caching}[[routes]]\nname = \"all\"\ncandidates = [\"plain\", \"caching\"]\n\
@@ -56,7 +56,7 @@ async fn a_conversation_stays_where_it_was_read_for_as_long_as_that_is_kept() {
     assert_eq!(kept.header("x-mom-backend"), Some("caching"));
     assert!(kept.header("x-mom-reason").unwrap().contains("conversation_kept"));
     // The backend has forgotten by now.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(3100)).await;
     assert_eq!(
         chat(gateway.public, said(&[FIRST, "hello", "Go on.", "ok", "More."])).await.header("x-mom-backend"),
         Some("plain")
