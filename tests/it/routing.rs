@@ -14,6 +14,10 @@ async fn shipped() -> (Upstream, Upstream, Mom) {
     let cheap = Upstream::always(vec![hello()]).await;
     let premium = Upstream::always(vec![hello()]).await;
     let toml = std::fs::read_to_string("config.toml").unwrap();
+    // The one in this folder is the user's.
+    let ledger = "[ledger]\npath = \"ledger.db\"\n";
+    assert!(toml.contains(ledger), "config.toml keeps a ledger");
+    let toml = toml.replace(ledger, "");
     for address in ["127.0.0.1:8090", "127.0.0.1:8091"] {
         assert!(toml.contains(address), "config.toml names the demo backend on {address}");
     }
