@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn what_nothing_is_known_of_is_not_bought_while_others_are_known() {
-        // The dearest is the worst, and nobody knows.
+        // By its price the dearest would be the best; it is the worst, and nobody knows.
         let prompt =
-            vec![offer(0.2, 1.0, None), offer(0.5, 2.0, Some(0.5)), offer(0.9, 8.0, Some(0.9)), offer(0.1, 10.0, None)];
+            vec![offer(0.2, 1.0, None), offer(0.5, 2.0, Some(0.5)), offer(0.6, 8.0, Some(0.6)), offer(0.1, 10.0, None)];
         let report = report(&["least", "cheap", "dear", "dearest"], &vec![prompt; 10]).into_json();
         assert_eq!(report["above_blind_mix_everywhere"], true, "{report}");
     }
